@@ -1,0 +1,12 @@
+"""Mixup for Keras 3, right wherever it is put: in the model, in the data pipeline, with any labels."""
+
+from keras_mixup import functional as functional
+from keras_mixup._steps import training_step as training_step
+from keras_mixup.layers import MixLayer as MixLayer
+from keras_mixup.layers import MixUp as MixUp
+from keras_mixup.losses import MixLoss as MixLoss
+from keras_mixup.metrics import MixMetric as MixMetric
+
+__version__ = "0.1.0"
+
+__all__ = ["MixLayer", "MixLoss", "MixMetric", "MixUp", "functional", "training_step"]

@@ -1,0 +1,245 @@
+"""The array operations of the place a batch is in: a Keras backend, a TensorFlow graph, or NumPy.
+
+The core of the package is written once, against the names of `keras.ops`. It runs in three places:
+
+- in a model or a loop, on tensors of the Keras backend: `keras.ops` itself;
+- in a `tf.data` map while Keras runs on JAX or PyTorch: `keras.ops` cannot compute there, TensorFlow can;
+- in a worker of a NumPy pipeline, where no device may be touched: NumPy.
+
+This is the only file that knows TensorFlow, NumPy and the name of the Keras backend. TensorFlow is
+imported only where a TensorFlow tensor has already arrived.
+"""
+
+import sys
+
+import keras
+import numpy as np
+
+MASK = 0xFFFFFFFF  # words of the random source are 32 bit wide
+
+
+class KerasOps:
+    """`keras.ops`, and the 32-bit words of the random source."""
+
+    def __getattr__(self, name):
+        return getattr(keras.ops, name)
+
+    @property
+    def word_dtype(self):
+        # PyTorch has next to no arithmetic for uint32: there a word lives in the low half of an int64.
+        return "int64" if keras.backend.backend() == "torch" else "uint32"
+
+    def word(self, x):
+        """`x` modulo 2**32."""
+        if self.word_dtype == "uint32":
+            return keras.ops.cast(x, "uint32")
+        return keras.ops.cast(x, "int64") & MASK
+
+    def add_words(self, a, b):
+        return a + b if self.word_dtype == "uint32" else (a + b) & MASK
+
+    def shift_right(self, x, bits):
+        return x >> bits if keras.backend.backend() != "tensorflow" else tensorflow_ops().shift_right(x, bits)
+
+    def rotate_left(self, x, bits):
+        if keras.backend.backend() == "tensorflow":
+            return tensorflow_ops().rotate_left(x, bits)
+        return self.add_words(x << bits, 0) | (x >> (32 - bits))
+
+
+class NumpyOps:
+    """NumPy under the names of `keras.ops`."""
+
+    word_dtype = "uint32"
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def cast(self, x, dtype):
+        return np.asarray(x).astype(dtype, copy=False)
+
+    def convert_to_tensor(self, x):
+        return np.asarray(x)
+
+    def shape(self, x):
+        return np.shape(x)
+
+    def one_hot(self, x, num_classes, dtype):
+        return (x[..., None] == np.arange(num_classes)).astype(dtype)
+
+    def word(self, x):
+        return np.asarray(x).astype("int64").astype("uint32")
+
+    def add_words(self, a, b):
+        return a + b
+
+    def shift_right(self, x, bits):
+        return x >> np.uint32(bits)
+
+    def rotate_left(self, x, bits):
+        return (x << np.uint32(bits)) | (x >> np.uint32(32 - bits))
+
+
+class TensorFlowOps:
+    """TensorFlow under the names of `keras.ops`, whatever the Keras backend."""
+
+    word_dtype = "uint32"
+
+    def __init__(self):
+        import tensorflow as tf
+
+        self.tf = tf
+
+    def __getattr__(self, name):
+        return getattr(self.tf, name)
+
+    def cast(self, x, dtype):
+        return self.tf.cast(x, dtype)
+
+    def shape(self, x):
+        dynamic = self.tf.shape(x)
+        return tuple(dynamic[i] if n is None else n for i, n in enumerate(x.shape))
+
+    def take(self, x, indices, axis):
+        return self.tf.gather(x, indices, axis=axis)
+
+    def arange(self, n):
+        return self.tf.range(n)
+
+    def concatenate(self, xs, axis):
+        return self.tf.concat(xs, axis)
+
+    def roll(self, x, shift, axis):
+        return self.tf.roll(x, shift, axis)
+
+    def one_hot(self, x, num_classes, dtype):
+        return self.tf.one_hot(x, num_classes, dtype=dtype)
+
+    def log(self, x):
+        return self.tf.math.log(x)
+
+    def expm1(self, x):
+        return self.tf.math.expm1(x)
+
+    def word(self, x):
+        return self.tf.cast(x, "uint32")
+
+    def add_words(self, a, b):
+        return a + b
+
+    def shift_right(self, x, bits):
+        return self.tf.bitwise.right_shift(x, self.tf.constant(bits, x.dtype))
+
+    def rotate_left(self, x, bits):
+        left = self.tf.bitwise.left_shift(x, self.tf.constant(bits, x.dtype))
+        return left | self.shift_right(x, 32 - bits)
+
+
+KERAS = KerasOps()
+NUMPY = NumpyOps()
+_loaded: dict[str, TensorFlowOps] = {}
+
+
+def tensorflow_ops():
+    """The one `TensorFlowOps`, made when the first TensorFlow tensor arrives."""
+    return _loaded.setdefault("tensorflow", TensorFlowOps()) if not _loaded else _loaded["tensorflow"]
+
+
+def ops_for(*nests):
+    """The operations for these arrays: TensorFlow's, NumPy's or those of the Keras backend."""
+    leaves = [x for x in keras.tree.flatten(nests) if x is not None]
+    if is_foreign(leaves):
+        return tensorflow_ops()
+    if leaves and all(isinstance(x, np.ndarray | np.generic) for x in leaves):
+        return NUMPY
+    return KERAS
+
+
+def is_foreign(nest):
+    """Whether a leaf is a tensor of a TensorFlow graph while Keras computes with another backend."""
+    return keras.backend.backend() != "tensorflow" and any(map(_is_graph_tensor, keras.tree.flatten(nest)))
+
+
+def in_dataset(nest):
+    """Whether the leaves belong to a function that `tf.data` is tracing, or to a foreign TensorFlow graph.
+
+    `tf.data` names the graphs of its functions after the transformation (`Dataset_map_…`); the graph of a
+    training step bears the step's name. Nothing else tells the two apart.
+    """
+    if is_foreign(nest):
+        return True
+    if keras.backend.backend() != "tensorflow":
+        return False
+    return any(_traced_by_dataset(x) for x in keras.tree.flatten(nest) if _is_graph_tensor(x))
+
+
+def _is_graph_tensor(x):
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and tf.is_tensor(x) and tf.is_symbolic_tensor(x)
+
+
+def _traced_by_dataset(x):
+    graph = x.graph
+    while graph is not None:
+        if str(getattr(graph, "name", "")).startswith("Dataset_"):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def dtype_of(x):
+    """The name of a leaf's dtype, `"string"` and the like included."""
+    return keras.backend.standardize_dtype(x.dtype)
+
+
+def is_mixable(dtype):
+    """Whether inputs of this dtype can be mixed: floats, and images as bytes."""
+    return "float" in dtype or dtype == "uint8"
+
+
+def is_integer(dtype):
+    return "int" in dtype
+
+
+def widened(dtype):
+    """`dtype`, but float32 where it is narrower than that or no float at all."""
+    return dtype if dtype == "float64" else "float32"
+
+
+def state_seed(seed):
+    """A seed below 2**32 as the integer that `keras.random.SeedGenerator` can hold on this backend."""
+    # PyTorch's seeds are int32: the same 32 bits, read as a signed number.
+    return seed - 2**32 if keras.backend.backend() == "torch" and seed >= 2**31 else seed
+
+
+class DatasetState:
+    """The random state of a layer inside plain `tf.data` maps: one key a batch, also from parallel calls.
+
+    A `tf.random.Generator` hands out every key once, even to threads; a Keras variable would be raced for,
+    and cannot be read in a graph of a foreign TensorFlow at all.
+    """
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.generator = None
+
+    def next(self):
+        tf = tensorflow_ops().tf
+        if self.generator is None:
+            with tf.init_scope():
+                self.generator = tf.random.Generator.from_seed(self.seed, alg="philox")
+        return tf.reshape(self.generator.make_seeds(1), (2,))
+
+
+def as_written(function):
+    """`function` for a TensorFlow graph, run as it is: AutoGraph would rewrite its Python."""
+    return tensorflow_ops().tf.autograph.experimental.do_not_convert(function)
+
+
+def with_cardinality_of(dataset, mixed):
+    """`mixed` with the length of `dataset` where that is known, so that `fit` can count its steps."""
+    tf = tensorflow_ops().tf
+    length = dataset.cardinality()
+    return (
+        mixed if length == tf.data.UNKNOWN_CARDINALITY else mixed.apply(tf.data.experimental.assert_cardinality(length))
+    )

@@ -1,0 +1,75 @@
+"""Uniform numbers as a pure function of a key: the same on every backend, in every place, compiled or not.
+
+The generator is Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011), the one that JAX uses. It needs only additions, rotations and exclusive-ors of 32-bit words, so it
+compiles under XLA and `torch.compile`, holds no state, and two different keys or counters never share a
+stream. `keras.random` would give other numbers with XLA than without it on TensorFlow, seed neighbouring
+streams alike on PyTorch, and not run at all in a foreign `tf.data` graph.
+"""
+
+import numpy as np
+
+from keras_mixup import _ops
+
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY = 0x1BD11BDA
+
+
+def threefry(ops, key, counter):
+    """Encrypts pairs of words: `key` a pair of shape `(1,)`, `counter` a pair of shape `(n,)`."""
+    a, b = key
+    keys = (a, b, a ^ b ^ PARITY)
+    x, y = ops.add_words(counter[0], a), ops.add_words(counter[1], b)
+    for injection in range(1, 6):
+        for bits in ROTATIONS[(injection - 1) % 2]:
+            x = ops.add_words(x, y)
+            y = ops.rotate_left(y, bits) ^ x
+        x = ops.add_words(x, keys[injection % 3])
+        y = ops.add_words(y, ops.add_words(keys[(injection + 1) % 3], injection))
+    return x, y
+
+
+class Random:
+    """The random source of one mix: every call of `uniform` gives fresh numbers.
+
+    Args:
+        ops: the array operations of the place (`keras_mixup._ops`).
+        key: two integers (any integer dtype, shape `(2,)`) that stand for this mix alone.
+        step: the number of mixes that the layer made before, for schedules; `None` where there is no count.
+    """
+
+    def __init__(self, ops, key, step=None):
+        key = ops.word(key)
+        self.ops = ops
+        self.key = key[0:1], key[1:2]
+        self.step = step
+        self.draws = 0
+
+    def uniform(self, shape):
+        """Float32 numbers strictly between 0 and 1, on a grid of 2**-23, of the given shape."""
+        ops, count = self.ops, 1
+        for n in shape:
+            count = count * n
+        index = ops.word(ops.arange((count + 1) // 2))
+        words = threefry(ops, self.key, (index, ops.zeros_like(index) + self.draws))
+        self.draws += 1
+        words = ops.concatenate(words, axis=0)[:count]
+        return ops.reshape((ops.cast(ops.shift_right(words, 9), "float32") + 0.5) * 2.0**-23, shape)
+
+    def value(self, number):
+        """A number as it is, a schedule (a callable of the step) at this mix's step."""
+        return number(self.step) if callable(number) else number
+
+
+def key_of(ops, seed):
+    """The key for a `seed` given by hand: an integer, or an integer tensor of shape `()` or `(2,)`."""
+    if isinstance(seed, int):
+        return ops.convert_to_tensor(_words(seed))
+    if len(seed.shape) == 1:
+        return seed
+    wide = "64" in _ops.dtype_of(seed)
+    return ops.stack([seed, abs(seed) // 2**32 if wide else seed * 0])
+
+
+def _words(seed):
+    return np.array([seed & _ops.MASK, (abs(seed) >> 32) & _ops.MASK], "uint32")

@@ -1,0 +1,183 @@
+"""The pure core: a mix, how it is drawn, how it is applied. No layer, no state.
+
+Everywhere `weight` is λ of the paper, the share of the original sample; `partner` is the index of the row that
+is blended into it. All functions work on tensors of the Keras backend, on NumPy arrays, and on the tensors of
+a TensorFlow graph while Keras runs on another backend.
+
+References:
+    - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 1.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_mixup import _checks, _ops
+from keras_mixup._random import Random, key_of
+
+__all__ = ["Mix", "Random", "blend", "blend_labels", "draw_partners", "draw_weights", "encode_labels", "random"]
+
+
+class Mix(NamedTuple):
+    """The draw for one batch: which rows are blended, and how much of each.
+
+    Both weights are kept, because `1 - weight` in float32 loses the smaller one. Build one by hand to know
+    exactly what is mixed:
+
+    >>> import numpy as np
+    >>> from keras_mixup.functional import Mix, blend
+    >>> mix = Mix(np.array([0.75, 1.0], "float32"), np.array([0.25, 0.0], "float32"), np.array([1, 0]))
+    >>> blend(np.array([0.0, 4.0], "float32"), mix).tolist()
+    [1.0, 4.0]
+    """
+
+    weight: Any  # (batch,) float32: λ, the share of the original sample
+    complement: Any  # (batch,) float32: 1 - λ, the share of the partner
+    partner: Any  # (batch,) integer: the row that is blended in
+    keep: Any = None  # the share of each element that stays, broadcastable to the inputs; None: weight everywhere
+
+
+def random(seed, like=None):
+    """The random source for a `seed`: an integer, or an integer tensor of shape `()` or `(2,)`.
+
+    `like`, an array or a nest of them, says where the numbers are to be made; the Keras backend if not given.
+
+    >>> from keras_mixup import functional
+    >>> functional.random(seed=0).uniform((3,)).shape[0]
+    3
+    """
+    ops = _ops.KERAS if like is None else _ops.ops_for(like)
+    return Random(ops, key_of(ops, seed))
+
+
+def draw_weights(random, shape, alpha):
+    """Draws λ ~ Beta(alpha, alpha) and returns `(λ, 1 - λ)`, both with full relative precision.
+
+    Two uniform numbers a draw, no rejection (Devroye 1996, after Bailey's polar method for Student's t), so it
+    compiles everywhere. With U, V uniform, W = U^(1/α), r = (1 - W)·cos²(πV): the smaller weight is
+    m = ½·(W / (W + r)) / (1 + √(r / (W + r))), the sign of cos(πV) says whose it is.
+
+    Args:
+        random: the random source.
+        shape: tuple, the shape of the draws.
+        alpha: Float, or a scalar tensor (a schedule's value). 0 means no mixing, λ = 1.
+    """
+    ops = random.ops
+    uniform = random.uniform((2, *shape))
+    u, v = uniform[0], uniform[1]
+    alpha = ops.cast(alpha, "float32")
+    log_w = ops.log(u) / ops.maximum(alpha, 1e-30)
+    w, cosine = ops.exp(log_w), ops.cos(v * 3.14159265)
+    r = -ops.expm1(log_w) * cosine * cosine
+    smaller = 0.5 * (w / (w + r)) / (1.0 + ops.sqrt(r / (w + r)))
+    first = cosine >= 0
+    weight = ops.where(first, 1.0 - smaller, smaller)
+    complement = ops.where(first, smaller, 1.0 - smaller)
+    off = alpha <= 0
+    return ops.where(off, ops.ones_like(weight), weight), ops.where(off, ops.zeros_like(weight), complement)
+
+
+def draw_partners(random, batch, pairing="shuffle"):
+    """Draws the partner of each row; none is its own, unless the batch has one row only.
+
+    Args:
+        random: the random source.
+        batch: the number of rows, an integer or a scalar tensor.
+        pairing: `"shuffle"`, a uniformly drawn cycle through all rows, or `"roll"`, the row before.
+    """
+    ops = random.ops
+    rows = ops.arange(batch)
+    if pairing == "roll":
+        return ops.roll(rows, 1, 0)
+    cycle = ops.argsort(random.uniform((batch,)))
+    follower = ops.roll(cycle, -1, 0)
+    return ops.cast(ops.take(follower, ops.argsort(cycle), axis=0), _ops.dtype_of(rows))
+
+
+def blend(x, mix, dtype=None):
+    """`x' = λ·x + (1 - λ)·x[partner]`, for an array or a nest of arrays `(batch, ...)`.
+
+    Computed in float32 or wider, and returned in `dtype` (by default the array's own, float32 for integers).
+    """
+    own, other = (mix.weight, mix.complement) if mix.keep is None else (mix.keep, 1.0 - mix.keep)
+    return keras.tree.map_structure(lambda leaf: _blend(leaf, mix, own, other, dtype), x)
+
+
+def blend_labels(labels, mix, sample_weight=None):
+    """Blends floating labels `(batch, ...)`; with `sample_weight`, returns `(labels, sample_weight)`.
+
+    A weighted loss has the terms `λ·w_a·L(y_a) + (1 - λ)·w_b·L(y_b)`. For a loss linear in the labels that is
+    one term with the weight `w' = λ·w_a + (1 - λ)·w_b` and the labels blended in the proportion of the two parts
+    of `w'`.
+
+    Args:
+        labels: floating array or nest of them; see `encode_labels` for class indices.
+        mix: a `Mix`.
+        sample_weight: `None`, an array `(batch,)` or with further leading axes of the labels, or a nest like
+            the labels.
+    """
+    if sample_weight is None:
+        return keras.tree.map_structure(lambda y: _blend(y, mix, mix.weight, mix.complement, _label_dtype(y)), labels)
+    weights = keras.tree.map_structure(lambda w: _weigh(w, mix), sample_weight)
+    if keras.tree.is_nested(sample_weight):
+        mixed = keras.tree.map_structure_up_to(
+            sample_weight,
+            lambda w, y: keras.tree.map_structure(lambda leaf: _blend_weighted(leaf, mix, w), y),
+            sample_weight,
+            labels,
+        )
+    else:
+        mixed = keras.tree.map_structure(lambda y: _blend_weighted(y, mix, sample_weight), labels)
+    return mixed, weights
+
+
+def encode_labels(labels, num_classes):
+    """Class indices `(batch,)`, `(batch, 1)` or `(batch, ...)` as one-hot rows; floating labels as they are."""
+
+    def encode(y):
+        if not _ops.is_integer(_ops.dtype_of(y)):
+            return y
+        ops = _ops.ops_for(y)
+        if len(y.shape) > 1 and y.shape[-1] == 1:
+            y = ops.squeeze(y, -1)
+        return ops.one_hot(y, num_classes, dtype="float32")
+
+    return labels if num_classes is None else keras.tree.map_structure(encode, labels)
+
+
+def _blend(x, mix, weight, complement, dtype=None):
+    """The formula. `weight` and `complement` cover the leading axes of `x`."""
+    ops = _ops.ops_for(x)
+    dtype = dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
+    wide = _ops.widened(dtype)
+    rank = len(x.shape)
+    weight, complement = (_trailing(ops, ops.cast(w, wide), rank) for w in (weight, complement))
+    partner = ops.take(x, mix.partner, axis=0)
+    return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
+
+
+def _weigh(w, mix):
+    return _blend(w, mix, mix.weight, mix.complement, _ops.widened(_ops.dtype_of(w)))
+
+
+def _blend_weighted(y, mix, sample_weight):
+    ops = _ops.ops_for(y)
+    dtype = _label_dtype(y)
+    w = ops.cast(sample_weight, dtype)
+    while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
+        w = ops.squeeze(w, -1)
+    _checks.check_weight_rank(w.shape, y.shape)
+    weight, complement = (_trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in (mix.weight, mix.complement))
+    own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
+    counts = own + other > 0  # two samples of weight 0 are blended plainly: their loss is not counted
+    own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
+    return _blend(y, mix, own / (own + other), other / (own + other), dtype)
+
+
+def _label_dtype(y):
+    return _ops.widened(_ops.dtype_of(y))
+
+
+def _trailing(ops, x, rank):
+    """`x` with axes of size 1 behind its own, up to `rank`."""
+    return ops.reshape(x, tuple(ops.shape(x)) + (1,) * (rank - len(x.shape)))

@@ -1,0 +1,4 @@
+"""The mixing layers."""
+
+from keras_mixup.layers._base import MixLayer as MixLayer
+from keras_mixup.layers._mix_up import MixUp as MixUp

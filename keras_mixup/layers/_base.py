@@ -1,0 +1,236 @@
+"""`MixLayer`, what all mixing layers share: the forms of a batch, the gate, the random state, the pipelines."""
+
+import random as python_random
+import warnings
+
+import keras
+
+from keras_mixup import _checks, _ops, _steps
+from keras_mixup._random import Random, key_of
+from keras_mixup.functional import blend, blend_labels, encode_labels
+from keras_mixup.layers._forms import unpack
+from keras_mixup.layers._pipelines import Pipelines
+
+PAIRINGS = ("shuffle", "roll")
+
+
+class _EndOfStep(keras.metrics.Metric):
+    """Clears the layer's mix when a step is over.
+
+    Keras asks the metrics of a model's layers for their results as the last thing in every step, on every
+    backend and inside the compiled function. This one has none, and lets go of the mix.
+    """
+
+    def __init__(self, layer):
+        super().__init__(name=f"{layer.name}_end_of_step")
+        self._forget = lambda: _steps.forget(layer)
+
+    def update_state(self, *args, **kwargs):
+        """Nothing is measured."""
+
+    def reset_state(self):
+        self._forget()
+
+    def result(self):
+        self._forget()
+        return {}
+
+
+def serialize(value):
+    """A number as it is, a schedule as its config."""
+    return keras.saving.serialize_keras_object(value) if _checks.is_schedule(value) else value
+
+
+class Scheduled:
+    """A number, or a schedule over the layer's training calls; fixed once the layer has been used."""
+
+    def __init__(self, upper=None):
+        self.upper = upper
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, layer, owner=None):
+        return self if layer is None else getattr(layer, f"_{self.name}")
+
+    def __set__(self, layer, value):
+        if layer.built:
+            raise _checks.frozen(self.name)
+        setattr(layer, f"_{self.name}", _checks.check_number(self.name, value, upper=self.upper))
+
+
+class MixLayer(Pipelines, keras.layers.Layer):
+    """Base of the layers that blend samples with other samples of their batch. See `keras_mixup.MixUp`.
+
+    A subclass overrides `draw(ops, random, shape)` and returns a `keras_mixup.functional.Mix`. The same code then
+    runs in a model, in a `tf.data` graph under any Keras backend, and on NumPy.
+    """
+
+    def __init__(
+        self,
+        *,
+        probability=1.0,
+        same_on_batch=False,
+        pairing="shuffle",
+        num_classes=None,
+        dominant=False,
+        seed=None,
+        **layer_kwargs,
+    ):
+        # Never rematerialised: a second draw in the backward pass would be another mix.
+        with keras.RematScope(mode=None):
+            super().__init__(autocast=False, **layer_kwargs)
+        _checks.check_float_policy(type(self).__name__, self.compute_dtype)
+        self.probability = probability
+        self.same_on_batch = _checks.check_flag("same_on_batch", same_on_batch)
+        self.pairing = _checks.check_choice("pairing", pairing, PAIRINGS)
+        self.num_classes = _checks.check_integer("num_classes", num_classes, lower=1)
+        self.dominant = _checks.check_flag("dominant", dominant)
+        self.seed = _checks.check_integer("seed", seed, lower=0, upper=2**32)
+        self.supports_masking = True
+        # Drawn from Python's generator as Keras does, so that `keras.utils.set_random_seed` holds here too.
+        self._first_seed = python_random.randint(1, 10**9) if seed is None else self.seed
+        self.seed_generator = keras.random.SeedGenerator(_ops.state_seed(self._first_seed))
+        self._dataset_state = _ops.DatasetState(self._first_seed)
+        self._end_of_step = _EndOfStep(self)
+
+    probability = Scheduled(upper=1)
+
+    def draw(self, ops, random, shape):
+        """Draws the mix for a batch. To be overridden.
+
+        Args:
+            ops: the array operations of the place, with the names of `keras.ops`.
+            random: the random source: `random.uniform(shape)`, and `random.value(x)` for a number or a schedule.
+            shape: tuple, the shape of the (first) input, its batch axis first.
+
+        Returns:
+            A `keras_mixup.functional.Mix`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override `draw(self, ops, random, shape)`.")
+
+    def __call__(self, *args, **kwargs):
+        if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
+            self.built = True
+            return _ops.as_written(self.call)(*args, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
+        batch = unpack(inputs, labels, sample_weight)
+        if training:
+            return self._mixed(batch, seed).repack()
+        if training is None and batch.labels is not None:
+            warnings.warn(_checks.TRAINING_UNSAID, stacklevel=2)
+        _steps.note(self, None)
+        return self._unmixed(batch).repack()
+
+    def _mixed(self, batch, seed):
+        self._check_mixable(batch)
+        if _ops.in_dataset(batch.inputs):
+            _checks.check_labels_in_dataset(batch.labels)
+            random = self._dataset_random(batch, seed)
+        else:
+            random = self._layer_random(seed)
+        mix = self._draw(batch, random)
+        if batch.labels is None:
+            _steps.note(self, mix)
+        return self._apply(batch, mix)
+
+    def _unmixed(self, batch):
+        """The batch as it is: inputs in the compute dtype, class indices as one-hot rows if `num_classes` is set."""
+        _checks.check_rows(batch.leaves())
+        if self.num_classes is not None:
+            self._check_labels(batch)
+        mixable = lambda x: _ops.is_mixable(_ops.dtype_of(x))
+        cast = lambda x: _ops.ops_for(x).cast(x, self.compute_dtype) if mixable(x) else x
+        inputs = keras.tree.map_structure(cast, batch.inputs)
+        return batch._replace(inputs=inputs, labels=self._encoded(batch))
+
+    def _draw(self, batch, random):
+        """The layer's draw, gated: rows that are not to be mixed, or have no partner, keep themselves."""
+        ops = random.ops
+        shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
+        mix = self.draw(ops, random, shape)
+        mixed = mix.partner != ops.arange(shape[0])
+        if self.probability != 1.0:
+            chance = random.uniform((1 if self.same_on_batch else shape[0],))
+            mixed = ops.logical_and(mixed, chance < random.value(self.probability))
+        weight, complement = mix.weight, mix.complement
+        if self.dominant:
+            weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
+        return mix._replace(
+            weight=ops.where(mixed, weight, ops.ones_like(weight)),
+            complement=ops.where(mixed, complement, ops.zeros_like(complement)),
+        )
+
+    def _apply(self, batch, mix):
+        inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
+        if labels is None:
+            return batch._replace(inputs=inputs)
+        if batch.sample_weight is None:
+            return batch._replace(inputs=inputs, labels=blend_labels(labels, mix))
+        labels, sample_weight = blend_labels(labels, mix, batch.sample_weight)
+        return batch._replace(inputs=inputs, labels=labels, sample_weight=sample_weight)
+
+    def _layer_random(self, seed):
+        if seed is not None:
+            self._check_no_schedules("a call with `seed`")
+            return Random(_ops.KERAS, key_of(_ops.KERAS, seed))
+        state = self.seed_generator.next()
+        return Random(_ops.KERAS, state, step=state[1])
+
+    def _dataset_random(self, batch, seed):
+        self._check_no_schedules("a `tf.data` map")
+        ops = _ops.ops_for(batch.inputs)
+        return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
+
+    def _encoded(self, batch):
+        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
+
+    def _check_mixable(self, batch):
+        _checks.check_rows(batch.leaves())
+        for x in keras.tree.flatten(batch.inputs):
+            _checks.check_inputs(_ops.dtype_of(x))
+        self._check_labels(batch)
+
+    def _check_labels(self, batch):
+        for y in keras.tree.flatten(batch.labels) if batch.labels is not None else ():
+            _checks.check_labels(_ops.dtype_of(y), y.shape, self.num_classes)
+
+    def _check_no_schedules(self, where):
+        _checks.check_no_schedule(where, probability=self.probability)
+
+    def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
+        batch = unpack(inputs, labels, sample_weight)
+        self._check_mixable(batch)
+        as_input = lambda x: keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        as_label = lambda y: keras.KerasTensor(y.shape, dtype=_ops.widened(_ops.dtype_of(y)))
+        inputs = keras.tree.map_structure(as_input, batch.inputs)
+        labels = None if batch.labels is None else keras.tree.map_structure(as_label, self._encoded(batch))
+        return batch._replace(inputs=inputs, labels=labels).repack()
+
+    def compute_output_shape(self, inputs_shape, *other_shapes):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "probability": serialize(self.probability),
+            "same_on_batch": self.same_on_batch,
+            "pairing": self.pairing,
+            "num_classes": self.num_classes,
+            "dominant": self.dominant,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        revive = keras.saving.deserialize_keras_object
+        return cls(**{key: revive(value) if isinstance(value, dict) else value for key, value in config.items()})
+
+    def save_own_variables(self, store):
+        store["random_state"] = keras.ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        if "random_state" in store:  # files made without the layer, or before it kept its state, load too
+            self.seed_generator.state.assign(store["random_state"])

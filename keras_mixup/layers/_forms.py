@@ -1,0 +1,49 @@
+"""The forms a batch comes in, `(x)`, `(x, y)`, `(x, y, w)` or a Keras sample dict, and the way back to them."""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_mixup import _checks
+
+LABEL_KEYS = ("labels", "segmentation_masks")
+
+
+class Batch(NamedTuple):
+    """One batch by its roles. Each of them is a nest of arrays; labels and weights may be `None`."""
+
+    inputs: Any
+    labels: Any = None
+    sample_weight: Any = None
+    sample_keys: Any = None  # the keys of a sample dict, in their order
+
+    def leaves(self):
+        """Every array, with a word for its role."""
+        roles = {"Inputs": self.inputs, "Labels": self.labels, "Sample weights": self.sample_weight}
+        for role, nest in roles.items():
+            if nest is not None:
+                yield from ((role, leaf) for leaf in keras.tree.flatten(nest))
+
+    def repack(self):
+        """The batch in the form it came in."""
+        if self.sample_keys is not None:
+            by_key = {"images": self.inputs, "sample_weights": self.sample_weight, **(self.labels or {})}
+            return {key: by_key[key] for key in self.sample_keys}
+        if self.labels is None:
+            return self.inputs
+        if self.sample_weight is None:
+            return self.inputs, self.labels
+        return self.inputs, self.labels, self.sample_weight
+
+
+def unpack(inputs, labels=None, sample_weight=None):
+    """Sorts the arguments of a call by their roles, and checks them against each other."""
+    if isinstance(inputs, dict) and "images" in inputs:
+        _checks.check_sample_keys(inputs)
+        _checks.check_no_extra_labels(labels, sample_weight)
+        labels = {key: inputs[key] for key in LABEL_KEYS if key in inputs} or None
+        batch = Batch(inputs["images"], labels, inputs.get("sample_weights"), tuple(inputs))
+    else:
+        batch = Batch(inputs, labels, sample_weight)
+    _checks.check_weights_have_labels(batch.labels, batch.sample_weight)
+    return batch

@@ -1,0 +1,101 @@
+"""`MixUp`: the convex combination of Zhang et al."""
+
+import keras
+
+from keras_mixup import _checks
+from keras_mixup.functional import Mix, draw_partners, draw_weights
+from keras_mixup.layers._base import MixLayer, Scheduled, serialize
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class MixUp(MixLayer):
+    """Blends every sample of a batch with another sample of the same batch, and its labels with it.
+
+    `x' = λ·x + (1 - λ)·x[partner]` and `y' = λ·y + (1 - λ)·y[partner]` with λ ~ Beta(alpha, alpha), drawn for each
+    sample. It mixes only while training: when the caller passes `training=True`, or when the surrounding model
+    trains (`fit`). Inputs otherwise come out as they are.
+
+    In a model, `MixUp()(x)`, the labels follow through the loss: wrap it, `MixLoss(loss)`, and the metrics,
+    `MixMetric(metric)`. In a `tf.data` pipeline, `mixup(x, y, training=True)` or `mixup.mix_dataset(dataset)`, and in a
+    loop of your own the labels are mixed with the inputs, and any loss for soft labels will do.
+
+    Args:
+        alpha: Float >= 0, or a schedule of `keras.optimizers.schedules` over the layer's training calls. Both
+            parameters of the Beta distribution: small values blend little, 1 is uniform, 0 is off. Usual values are
+            0.1 to 0.4; 1 to 32 against label noise. Defaults to `0.2`.
+        probability: Float from 0 to 1, or a schedule. The chance that a sample is mixed (that the batch is, with
+            `same_on_batch`). Defaults to `1.0`.
+        same_on_batch: Boolean, whether all samples of a batch share one λ. Defaults to `False`.
+        pairing: `"shuffle"` to draw the partners, as one cycle through the batch so that no sample is its own
+            partner; `"roll"` for the row before, which costs less where the batch is sharded over devices.
+        num_classes: Integer or `None`. With it integer labels are class indices and come out as one-hot rows. Not
+            needed where the labels follow through `MixLoss`.
+        dominant: Boolean, whether λ = max(λ, 1 - λ), so that the original keeps the greater share. Defaults to `False`.
+        seed: Integer >= 0 or `None`. The same seed gives the same draws, on every backend.
+        **layer_kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Call arguments:
+        inputs: Floating or uint8 array `(batch, ...)` of any rank, or a nest of them, all mixed by the same draw. A dict
+            that holds `images` is a Keras sample: `images`, `labels`, `sample_weights`, `segmentation_masks`.
+        labels: `None`, or an array or nest of arrays `(batch, ...)`: floating (one-hot, multi-label, regression), or
+            integer class indices with `num_classes`. `()` says that there are none.
+        sample_weight: `None`, or weights `(batch,)`, or over further leading axes of the labels.
+        training: Boolean or `None`.
+        seed: Integer or integer tensor; makes this call a pure function of its arguments.
+
+    Output shape:
+        `x'`, `(x', y')` or `(x', y', w')`, or the sample dict, in the shapes of the inputs; class indices `(batch,)`
+        become `(batch, num_classes)`. Inputs come in the layer's compute dtype, labels and weights in float32 or wider.
+
+    Raises:
+        ValueError, TypeError: for arguments, shapes or dtypes that cannot be mixed, as early as they are known.
+
+    References:
+        - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixUp
+    >>> mixup = MixUp(alpha=0.2, num_classes=3, seed=0)
+    >>> x, y = mixup(np.ones((4, 8, 8, 3), "float32"), np.array([0, 1, 2, 0]), training=True)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 8, 8, 3), (4, 3))
+    """
+
+    alpha = Scheduled()
+
+    def __init__(
+        self,
+        alpha=0.2,
+        *,
+        probability=1.0,
+        same_on_batch=False,
+        pairing="shuffle",
+        num_classes=None,
+        dominant=False,
+        seed=None,
+        **layer_kwargs,
+    ):
+        super().__init__(
+            probability=probability,
+            same_on_batch=same_on_batch,
+            pairing=pairing,
+            num_classes=num_classes,
+            dominant=dominant,
+            seed=seed,
+            **layer_kwargs,
+        )
+        self.alpha = alpha
+
+    def draw(self, ops, random, shape):
+        rows = shape[0]
+        weight, complement = draw_weights(random, (1 if self.same_on_batch else rows,), random.value(self.alpha))
+        return Mix(weight, complement, draw_partners(random, rows, self.pairing))
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": serialize(self.alpha)}
+
+    def _check_no_schedules(self, where):
+        super()._check_no_schedules(where)
+        _checks.check_no_schedule(where, alpha=self.alpha)

@@ -1,0 +1,137 @@
+"""`MixLoss`: any Keras loss, with labels that follow the mix made in this step."""
+
+import keras
+
+from keras_mixup import _checks, _follow, _steps
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class MixLoss(keras.losses.Loss):
+    """Wraps a loss, so that its labels follow the mix that a layer of the model made in this step.
+
+    In a step with a mix, labels with the shape of the predictions are blended, `L(λ·y_a + (1 - λ)·y_b, ŷ)`, as the
+    paper says; class indices are followed in pairs, `λ·L(y_a, ŷ) + (1 - λ)·L(y_b, ŷ)`. For losses linear in the
+    labels, cross-entropies above all, the two are the same number. Sample and class weights are exact: the terms
+    are `λ·w_a·L(y_a)` and `(1 - λ)·w_b·L(y_b)`. Then comes the wrapped loss's own reduction.
+
+    In a step without a mix (`evaluate`, a model without a mixing layer) it is exactly the wrapped loss.
+
+    Args:
+        loss: A `keras.losses.Loss`, a function `(y_true, y_pred) -> values`, or the name of a Keras loss.
+        layer: String or `None`, the name of the mixing layer to follow, where a model has several of them in
+            parallel branches.
+        pairwise: `True` for pairs, `False` for blended labels, `None` (the default) to decide by the shapes.
+        name: String, the name of the loss; that of the wrapped loss by default.
+
+    Call arguments:
+        y_true: Labels, `(batch, ...)`, of any dtype.
+        y_pred: Predictions, `(batch, ...)`, floating.
+        sample_weight: `None`, or weights `(batch, ...)`.
+
+    Raises:
+        RuntimeError: if the step holds several mixes, or one that may belong elsewhere.
+        ValueError: if the labels cannot follow: another batch size, a loss without a value for each sample.
+
+    References:
+        - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 2 and section 2.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_mixup import MixLoss, MixUp
+    >>> model = keras.Sequential([keras.Input((4,)), MixUp(alpha=0.2), keras.layers.Dense(3)])
+    >>> model.compile("sgd", MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True)))
+    >>> history = model.fit(np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2]), verbose=0)
+    """
+
+    def __init__(self, loss, *, layer=None, pairwise=None, name=None):
+        self.loss = _as_loss(loss)
+        self._identifier = loss if isinstance(loss, str) else getattr(self.loss, "fn", self.loss)
+        super().__init__(name=name or self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)
+        self.layer = layer
+        self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        mix = _steps.mix_to_follow(self.layer)
+        if mix is None:
+            return self.loss(y_true, y_pred, sample_weight)
+        _follow.check_batch(mix, y_pred)
+        blend = _follow.can_blend(y_true, y_pred) if self.pairwise is None else not self.pairwise
+        follow = self._blended if blend else self._paired
+        return follow(mix, y_true, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        return self.loss.call(y_true, y_pred)
+
+    def get_config(self):
+        return {
+            "loss": keras.saving.serialize_keras_object(self._identifier),
+            "layer": self.layer,
+            "pairwise": self.pairwise,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+    def _blended(self, mix, y_true, y_pred, sample_weight):
+        y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)
+        return self.loss(y_true, y_pred, sample_weight)
+
+    def _paired(self, mix, y_true, y_pred, sample_weight):
+        """One call over both halves; then the wrapped loss's reduction, as it would be over one."""
+        y_true, y_pred = _follow.paired(mix, y_true, keras.ops.convert_to_tensor(y_pred))
+        values = self.loss.call(*(keras.ops.cast(x, self.dtype) for x in (y_true, y_pred)))
+        if len(values.shape) == 0:
+            raise ValueError(
+                f"Loss {self.loss.name!r} gives one number for the whole batch, so its labels cannot be followed in "
+                "pairs of samples. Use a loss with a value for each sample, or labels with the shape of the "
+                f"predictions (one-hot), which are blended: `MixLoss({type(self.loss).__name__}(...), pairwise=False)`."
+            )
+        reduce = _Values(values, self.reduction, self.dtype)
+        result = reduce(y_pred, y_pred, _follow.pair_weights(mix, sample_weight, len(values.shape)))
+        if self.reduction in (None, "none"):
+            return sum(keras.ops.split(result, 2, axis=0))
+        return result * 2.0 if self.reduction in ("mean", "sum_over_batch_size") else result
+
+
+class _Values(keras.losses.Loss):
+    """Keras' own weighting, masking and reduction of given values."""
+
+    def __init__(self, values, reduction, dtype):
+        super().__init__(reduction=reduction, dtype=dtype)
+        self.values = values
+
+    def call(self, y_true, y_pred):
+        return self.values
+
+
+class _FunctionLoss(keras.losses.Loss):
+    """A function `(y_true, y_pred) -> values` as a loss, as `compile` makes one of it."""
+
+    def __init__(self, fn, name):
+        super().__init__(name=name)
+        self.fn = fn
+
+    def call(self, y_true, y_pred):
+        return self.fn(y_true, y_pred)
+
+
+def _as_loss(loss):
+    if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
+        return _FunctionLoss(_crossentropy, loss)
+    found = keras.losses.get(loss)
+    if isinstance(found, keras.losses.Loss):
+        return found
+    if not callable(found):
+        raise TypeError(
+            f"Invalid value for argument `loss`: expected a Keras loss, a function or a name. Received: loss={loss!r}."
+        )
+    return _FunctionLoss(found, loss if isinstance(loss, str) else getattr(loss, "__name__", None))
+
+
+def _crossentropy(y_true, y_pred):
+    """What `compile(loss="crossentropy")` takes for labels and predictions of these shapes."""
+    kind = _follow.kind_of_labels(y_true, y_pred)
+    return getattr(keras.losses, f"{kind}_crossentropy")(y_true, y_pred)
