@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from typing import Any
 
 import keras
 
@@ -14,7 +15,7 @@ def is_schedule(value):
     return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
 
 
-def check_number(name, value, *, upper=None):
+def check_number(name, value: Any, *, upper=None):
     """A finite number from 0 to `upper` as a float; a schedule as it is."""
     if is_schedule(value):
         return value
@@ -25,9 +26,10 @@ def check_number(name, value, *, upper=None):
     )
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(received + f" (of type {type(value).__name__}).")
+    value = float(value)
     if not (math.isfinite(value) and 0 <= value <= (math.inf if upper is None else upper)):
         raise ValueError(received + ".")
-    return float(value)
+    return value
 
 
 def check_flag(name, value):
@@ -42,7 +44,7 @@ def check_choice(name, value, choices):
     return value
 
 
-def check_integer(name, value, *, lower, upper=None, what="an integer"):
+def check_integer(name, value: Any, *, lower, upper=None, what="an integer"):
     """An integer in range as an `int`, `None` as it is."""
     if value is None:
         return None
@@ -52,6 +54,14 @@ def check_integer(name, value, *, lower, upper=None, what="an integer"):
         limits = f"of at least {lower}" + (f" and below {upper}" if upper is not None else "")
         raise ValueError(f"Invalid value for argument `{name}`: expected {what} {limits}. Received: {name}={value!r}.")
     return int(value)
+
+
+def check_seed(value):
+    """An integer that seeds one batch."""
+    what = "an integer, a tuple of integers or a `numpy.random.Generator`"
+    if value is None:
+        raise TypeError(f"Invalid value for argument `seed`: expected {what}. Received: seed=None.")
+    return check_integer("seed", value, lower=0, upper=2**64, what=what)
 
 
 def check_float_policy(name, compute_dtype):
@@ -104,12 +114,13 @@ def check_rows(leaves):
 
     `leaves`: pairs of a word for the leaf and the leaf.
     """
-    known = {}
+    known: dict[int, str] = {}
     for where, leaf in leaves:
         shape = static_shape(leaf)
         if not shape:
             raise ValueError(
-                f"{where} must be dense arrays with a batch axis and a known rank. Received: {_describe(leaf)}. {_BATCH_FIRST}"
+                f"{where} must be dense arrays with a batch axis and a known rank. "
+                f"Received: {_describe(leaf)}. {_BATCH_FIRST}"
             )
         if isinstance(shape[0], int):
             known.setdefault(shape[0], f"{where} of shape {shape}")
@@ -123,8 +134,9 @@ def check_rows(leaves):
 def check_weight_rank(weight_shape, label_shape):
     if len(weight_shape) > len(label_shape):
         raise ValueError(
-            f"Sample weights of shape {tuple(weight_shape)} do not fit labels of shape {tuple(label_shape)}: expected "
-            "one weight for each sample, `(batch,)`, or weights over leading axes of the labels, `(batch, time)` for labels `(batch, time, classes)`."
+            f"Sample weights of shape {tuple(weight_shape)} do not fit labels of shape {tuple(label_shape)}: "
+            "expected one weight for each sample, `(batch,)`, or weights over leading axes of the labels, such as "
+            "`(batch, time)` for labels `(batch, time, classes)`."
         )
 
 

@@ -18,7 +18,7 @@ def like_predictions(y_true, y_pred):
 
 def can_blend(y_true, y_pred):
     """Whether labels are blended if nobody says: each term of a masked loss has its own mask, so it needs pairs."""
-    return like_predictions(y_true, y_pred) and _read_mask(y_pred) is None
+    return like_predictions(y_true, y_pred) and _ReadMask()(y_pred) is None
 
 
 def kind_of_labels(y_true, y_pred):
@@ -60,51 +60,51 @@ def paired(mix, y_true, y_pred):
     doubled.append(ops.concatenate([y_pred, y_pred], axis=0))
     # A loss of scalar predictions `(batch,)` would average over the batch: give it an axis to average over.
     doubled = [ops.expand_dims(x, -1) if len(y_pred.shape) == 1 == len(x.shape) else x for x in doubled]
-    mask = _read_mask(y_pred)
+    mask = _ReadMask()(y_pred)
     if mask is not None:
-        doubled[1] = _write_mask([doubled[1], ops.concatenate([mask, ops.take(mask, mix.partner, axis=0)], axis=0)])
+        doubled[1] = _WriteMask()([doubled[1], ops.concatenate([mask, ops.take(mask, mix.partner, axis=0)], axis=0)])
     return doubled
 
 
-def pair_weights(mix, sample_weight, rank):
-    """The weights of the doubled rows, λ·w and (1 - λ)·w[partner], with as many axes as `rank` or the weights."""
+def pair_weights(mix, sample_weight, shape):
+    """The weights of the doubled rows: λ·w and (1 - λ)·w[partner], λ and 1 - λ in the given shape if there is no w."""
     ops = _ops.KERAS
     if sample_weight is None:
-        own = other = 1.0
+        own = other = ops.ones((shape[0] // 2, *shape[1:]))
     else:
         own = ops.cast(sample_weight, "float32")
-        while len(own.shape) > max(rank, 1) and own.shape[-1] == 1:
+        while len(own.shape) > len(shape) and own.shape[-1] == 1:
             own = ops.squeeze(own, -1)
-        rank = max(rank, len(own.shape))
-        own = ops.reshape(own, tuple(ops.shape(own)) + (1,) * (rank - len(own.shape)))
+        own = ops.reshape(own, tuple(ops.shape(own)) + (1,) * (len(shape) - len(own.shape)))
         other = ops.take(own, mix.partner, axis=0)
-    shape = (-1,) + (1,) * (rank - 1)
-    shares = [ops.reshape(mix.weight, shape) * own, ops.reshape(mix.complement, shape) * other]
+    column = (-1,) + (1,) * (len(own.shape) - 1)
+    shares = [ops.reshape(mix.weight, column) * own, ops.reshape(mix.complement, column) * other]
     return ops.concatenate(shares, axis=0)
 
 
 class _ReadMask(keras.layers.Layer):
     """Gives the Keras mask of a tensor; a layer is the public way to it."""
 
+    def __init__(self):
+        super().__init__(autocast=False, name="read_mask")
+        self.supports_masking = True
+
     def call(self, inputs, mask=None):
         return mask
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
 
 
 class _WriteMask(keras.layers.Layer):
     """Gives the first of two tensors the second as its Keras mask."""
+
+    def __init__(self):
+        super().__init__(autocast=False, name="write_mask")
+        self.supports_masking = True
 
     def call(self, inputs):
         return inputs[0]
 
     def compute_mask(self, inputs, previous_mask):
         return inputs[1]
-
-
-def _read_mask(x):
-    return _ReadMask(autocast=False, name="read_mask")(x)
-
-
-def _write_mask(pair):
-    layer = _WriteMask(autocast=False, name="write_mask")
-    layer.supports_masking = True
-    return layer(pair)

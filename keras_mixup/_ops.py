@@ -188,8 +188,11 @@ def _traced_by_dataset(x):
 
 
 def dtype_of(x):
-    """The name of a leaf's dtype, `"string"` and the like included."""
-    return keras.backend.standardize_dtype(x.dtype)
+    """The name of a leaf's dtype, also of one that Keras does not know."""
+    try:
+        return keras.backend.standardize_dtype(x.dtype)
+    except ValueError:
+        return str(x.dtype)
 
 
 def is_mixable(dtype):

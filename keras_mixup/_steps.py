@@ -15,11 +15,15 @@ The stack is walked while a step is traced, or run eagerly; compiled steps do no
 
 import sys
 import threading
+import types
 import weakref
 
 import keras
 
-STEP_NAMES = ("train_step", "test_step", "tf__train_step", "tf__test_step")
+# `fit` and its like stand for what runs in them outside of any step: building the model with placeholders, and
+# callbacks. A loss that is asked there finds no mix of an earlier call.
+STEP_NAMES = {"train_step", "test_step", "fit", "evaluate", "predict", "train_on_batch", "test_on_batch"}
+STEP_NAMES |= {f"tf__{name}" for name in STEP_NAMES}  # as AutoGraph renames them
 
 
 class Pass:
@@ -39,7 +43,7 @@ class _Steps(threading.local):
     def __init__(self):
         self.blocks = []  # open `training_step` blocks, each with the train_step frame around it
         self.passes = {}  # step -> {id(layer): Pass}
-        self.astray = weakref.WeakSet()  # layers that mixed outside of any step
+        self.astray: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside of any step
 
 
 _steps = _Steps()
@@ -145,7 +149,7 @@ def _step_frame():
 
 
 def _frames():
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         yield frame
         frame = frame.f_back

@@ -46,7 +46,7 @@ class MixLoss(keras.losses.Loss):
 
     def __init__(self, loss, *, layer=None, pairwise=None, name=None):
         self.loss = _as_loss(loss)
-        self._identifier = loss if isinstance(loss, str) else getattr(self.loss, "fn", self.loss)
+        self._identifier = loss
         super().__init__(name=name or self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)
         self.layer = layer
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
@@ -90,7 +90,7 @@ class MixLoss(keras.losses.Loss):
                 f"predictions (one-hot), which are blended: `MixLoss({type(self.loss).__name__}(...), pairwise=False)`."
             )
         reduce = _Values(values, self.reduction, self.dtype)
-        result = reduce(y_pred, y_pred, _follow.pair_weights(mix, sample_weight, len(values.shape)))
+        result = reduce(y_pred, y_pred, _follow.pair_weights(mix, sample_weight, keras.ops.shape(values)))
         if self.reduction in (None, "none"):
             return sum(keras.ops.split(result, 2, axis=0))
         return result * 2.0 if self.reduction in ("mean", "sum_over_batch_size") else result
@@ -100,7 +100,7 @@ class _Values(keras.losses.Loss):
     """Keras' own weighting, masking and reduction of given values."""
 
     def __init__(self, values, reduction, dtype):
-        super().__init__(reduction=reduction, dtype=dtype)
+        super().__init__(name="mixed", reduction=reduction, dtype=dtype)
         self.values = values
 
     def call(self, y_true, y_pred):
@@ -124,10 +124,6 @@ def _as_loss(loss):
     found = keras.losses.get(loss)
     if isinstance(found, keras.losses.Loss):
         return found
-    if not callable(found):
-        raise TypeError(
-            f"Invalid value for argument `loss`: expected a Keras loss, a function or a name. Received: loss={loss!r}."
-        )
     return _FunctionLoss(found, loss if isinstance(loss, str) else getattr(loss, "__name__", None))
 
 

@@ -42,7 +42,7 @@ class MixMetric(keras.metrics.Metric):
         self.metric = inner
         self.layer = layer
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
-        self._identifier = metric if isinstance(metric, str) or not isinstance(metric, keras.metrics.Metric) else inner
+        self._identifier = metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         mix = _steps.mix_to_follow(self.layer)
@@ -53,8 +53,9 @@ class MixMetric(keras.metrics.Metric):
         if blend:
             y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)
         else:
-            sample_weight = _follow.pair_weights(mix, sample_weight, 1)
             y_true, y_pred = _follow.paired(mix, y_true, keras.ops.convert_to_tensor(y_pred))
+            rows = keras.ops.shape(y_pred)[:1] if len(y_pred.shape) < 3 else keras.ops.shape(y_pred)[:-1]
+            sample_weight = _follow.pair_weights(mix, sample_weight, rows)
         return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
 
     def result(self):
@@ -84,11 +85,6 @@ def _as_metric(metric):
         if isinstance(metric, str):
             found.name = metric
         return found
-    if not callable(found):
-        raise TypeError(
-            "Invalid value for argument `metric`: expected a Keras metric, a function or a name. "
-            f"Received: metric={metric!r}."
-        )
     return keras.metrics.MeanMetricWrapper(
         found, name=metric if isinstance(metric, str) else getattr(found, "__name__", None)
     )

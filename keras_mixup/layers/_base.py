@@ -7,9 +7,8 @@ import keras
 
 from keras_mixup import _checks, _ops, _steps
 from keras_mixup._random import Random, key_of
-from keras_mixup.functional import blend, blend_labels, encode_labels
 from keras_mixup.layers._forms import unpack
-from keras_mixup.layers._pipelines import Pipelines
+from keras_mixup.layers._mixer import Mixer
 
 PAIRINGS = ("shuffle", "roll")
 
@@ -59,7 +58,7 @@ class Scheduled:
         setattr(layer, f"_{self.name}", _checks.check_number(self.name, value, upper=self.upper))
 
 
-class MixLayer(Pipelines, keras.layers.Layer):
+class MixLayer(Mixer, keras.layers.Layer):
     """Base of the layers that blend samples with other samples of their batch. See `keras_mixup.MixUp`.
 
     A subclass overrides `draw(ops, random, shape)` and returns a `keras_mixup.functional.Mix`. The same code then
@@ -96,19 +95,6 @@ class MixLayer(Pipelines, keras.layers.Layer):
 
     probability = Scheduled(upper=1)
 
-    def draw(self, ops, random, shape):
-        """Draws the mix for a batch. To be overridden.
-
-        Args:
-            ops: the array operations of the place, with the names of `keras.ops`.
-            random: the random source: `random.uniform(shape)`, and `random.value(x)` for a number or a schedule.
-            shape: tuple, the shape of the (first) input, its batch axis first.
-
-        Returns:
-            A `keras_mixup.functional.Mix`.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must override `draw(self, ops, random, shape)`.")
-
     def __call__(self, *args, **kwargs):
         if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
             self.built = True
@@ -136,42 +122,6 @@ class MixLayer(Pipelines, keras.layers.Layer):
             _steps.note(self, mix)
         return self._apply(batch, mix)
 
-    def _unmixed(self, batch):
-        """The batch as it is: inputs in the compute dtype, class indices as one-hot rows if `num_classes` is set."""
-        _checks.check_rows(batch.leaves())
-        if self.num_classes is not None:
-            self._check_labels(batch)
-        mixable = lambda x: _ops.is_mixable(_ops.dtype_of(x))
-        cast = lambda x: _ops.ops_for(x).cast(x, self.compute_dtype) if mixable(x) else x
-        inputs = keras.tree.map_structure(cast, batch.inputs)
-        return batch._replace(inputs=inputs, labels=self._encoded(batch))
-
-    def _draw(self, batch, random):
-        """The layer's draw, gated: rows that are not to be mixed, or have no partner, keep themselves."""
-        ops = random.ops
-        shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
-        mix = self.draw(ops, random, shape)
-        mixed = mix.partner != ops.arange(shape[0])
-        if self.probability != 1.0:
-            chance = random.uniform((1 if self.same_on_batch else shape[0],))
-            mixed = ops.logical_and(mixed, chance < random.value(self.probability))
-        weight, complement = mix.weight, mix.complement
-        if self.dominant:
-            weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
-        return mix._replace(
-            weight=ops.where(mixed, weight, ops.ones_like(weight)),
-            complement=ops.where(mixed, complement, ops.zeros_like(complement)),
-        )
-
-    def _apply(self, batch, mix):
-        inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
-        if labels is None:
-            return batch._replace(inputs=inputs)
-        if batch.sample_weight is None:
-            return batch._replace(inputs=inputs, labels=blend_labels(labels, mix))
-        labels, sample_weight = blend_labels(labels, mix, batch.sample_weight)
-        return batch._replace(inputs=inputs, labels=labels, sample_weight=sample_weight)
-
     def _layer_random(self, seed):
         if seed is not None:
             self._check_no_schedules("a call with `seed`")
@@ -183,22 +133,6 @@ class MixLayer(Pipelines, keras.layers.Layer):
         self._check_no_schedules("a `tf.data` map")
         ops = _ops.ops_for(batch.inputs)
         return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
-
-    def _encoded(self, batch):
-        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
-
-    def _check_mixable(self, batch):
-        _checks.check_rows(batch.leaves())
-        for x in keras.tree.flatten(batch.inputs):
-            _checks.check_inputs(_ops.dtype_of(x))
-        self._check_labels(batch)
-
-    def _check_labels(self, batch):
-        for y in keras.tree.flatten(batch.labels) if batch.labels is not None else ():
-            _checks.check_labels(_ops.dtype_of(y), y.shape, self.num_classes)
-
-    def _check_no_schedules(self, where):
-        _checks.check_no_schedule(where, probability=self.probability)
 
     def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
         batch = unpack(inputs, labels, sample_weight)

@@ -35,8 +35,8 @@ class MixUp(MixLayer):
         **layer_kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
-        inputs: Floating or uint8 array `(batch, ...)` of any rank, or a nest of them, all mixed by the same draw. A dict
-            that holds `images` is a Keras sample: `images`, `labels`, `sample_weights`, `segmentation_masks`.
+        inputs: Floating or uint8 array `(batch, ...)` of any rank, or a nest of them, all mixed by the same draw. A
+            dict that holds `images` is a Keras sample: `images`, `labels`, `sample_weights`, `segmentation_masks`.
         labels: `None`, or an array or nest of arrays `(batch, ...)`: floating (one-hot, multi-label, regression), or
             integer class indices with `num_classes`. `()` says that there are none.
         sample_weight: `None`, or weights `(batch,)`, or over further leading axes of the labels.

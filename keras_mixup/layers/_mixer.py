@@ -1,17 +1,40 @@
-"""The layer in an input pipeline: over a whole `tf.data` dataset, and over NumPy batches of any other loader."""
+"""What a mixing layer does with a batch once the random source is given: pure, in every place the same."""
+
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_mixup import _checks, _ops
 from keras_mixup._random import Random, key_of
+from keras_mixup.functional import Mix, blend, blend_labels, encode_labels
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
 
 
-class Pipelines:
-    """`mix_dataset` and `mix_numpy`: pure functions of the layer's settings and a seed, its state is not touched."""
+class Mixer:
+    """The pure half of a mixing layer: checks, draw and blend, and the pipelines that need no more than a seed."""
+
+    probability: Any
+    same_on_batch: bool
+    num_classes: int | None
+    dominant: bool
+    compute_dtype: str
+    _first_seed: int
+
+    def draw(self, ops, random, shape) -> Mix:
+        """Draws the mix for a batch. To be overridden.
+
+        Args:
+            ops: the array operations of the place, with the names of `keras.ops`.
+            random: the random source: `random.uniform(shape)`, and `random.value(x)` for a number or a schedule.
+            shape: tuple, the shape of the (first) input, its batch axis first.
+
+        Returns:
+            A `keras_mixup.functional.Mix`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override `draw(self, ops, random, shape)`.")
 
     def mix_dataset(self, dataset, *, training=True, num_parallel_calls=AUTOTUNE):
         """Mixes every batch of a `tf.data.Dataset`, under any Keras backend.
@@ -95,12 +118,64 @@ class Pipelines:
         element = element if len(element) > 1 else element[0]
         return self._unmixed(unpack(*_checks.check_dataset_element(element))).repack()
 
+    def _unmixed(self, batch):
+        """The batch as it is: inputs in the compute dtype, class indices as one-hot rows if `num_classes` is set."""
+        _checks.check_rows(batch.leaves())
+        if self.num_classes is not None:
+            self._check_labels(batch)
+        mixable = lambda x: _ops.is_mixable(_ops.dtype_of(x))
+        cast = lambda x: _ops.ops_for(x).cast(x, self.compute_dtype) if mixable(x) else x
+        inputs = keras.tree.map_structure(cast, batch.inputs)
+        return batch._replace(inputs=inputs, labels=self._encoded(batch))
+
+    def _draw(self, batch, random):
+        """The layer's draw, gated: rows that are not to be mixed, or have no partner, keep themselves."""
+        ops = random.ops
+        shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
+        mix = self.draw(ops, random, shape)
+        mixed = mix.partner != ops.arange(shape[0])
+        if self.probability != 1.0:
+            chance = random.uniform((1 if self.same_on_batch else shape[0],))
+            mixed = ops.logical_and(mixed, chance < random.value(self.probability))
+        weight, complement = mix.weight, mix.complement
+        if self.dominant:
+            weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
+        return mix._replace(
+            weight=ops.where(mixed, weight, ops.ones_like(weight)),
+            complement=ops.where(mixed, complement, ops.zeros_like(complement)),
+        )
+
+    def _apply(self, batch, mix):
+        inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
+        if labels is None:
+            return batch._replace(inputs=inputs)
+        if batch.sample_weight is None:
+            return batch._replace(inputs=inputs, labels=blend_labels(labels, mix))
+        labels, sample_weight = blend_labels(labels, mix, batch.sample_weight)
+        return batch._replace(inputs=inputs, labels=labels, sample_weight=sample_weight)
+
+    def _encoded(self, batch):
+        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
+
+    def _check_mixable(self, batch):
+        _checks.check_rows(batch.leaves())
+        for x in keras.tree.flatten(batch.inputs):
+            _checks.check_inputs(_ops.dtype_of(x))
+        self._check_labels(batch)
+
+    def _check_labels(self, batch):
+        for y in keras.tree.flatten(batch.labels) if batch.labels is not None else ():
+            _checks.check_labels(_ops.dtype_of(y), y.shape, self.num_classes)
+
+    def _check_no_schedules(self, where):
+        _checks.check_no_schedule(where, probability=self.probability)
+
 
 def _numpy_key(seed):
     if isinstance(seed, np.random.Generator):
         return seed.integers(0, 2**32, 2, dtype="uint32")
     if isinstance(seed, tuple):
-        words = [_checks.check_integer("seed", word, lower=0) for word in seed]
-        return np.random.SeedSequence(words).generate_state(2)
-    what = "an integer, a tuple of integers or a `numpy.random.Generator`"
-    return key_of(_ops.NUMPY, _checks.check_integer("seed", seed, lower=0, upper=2**64, what=what))
+        # Their number and two words each, because `SeedSequence` takes (0, 1), (0, 1, 0) and 2**32 for the same.
+        words = [word for number in seed for word in divmod(_checks.check_seed(number), 2**32)]
+        return np.random.SeedSequence([len(seed), *words]).generate_state(2)
+    return key_of(_ops.NUMPY, _checks.check_seed(seed))

@@ -1,0 +1,131 @@
+"""Pictures of mixes. Matplotlib is imported when one is drawn, not before.
+
+The figures are pyplot's: a notebook shows them at the end of a cell (end its last line with `;`), a script with
+`plt.show()`.
+"""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_mixup import functional
+
+__all__ = ["mix_title", "show_images", "show_pairs", "show_weights"]
+
+BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito: told apart with any colour vision
+
+
+def mix_title(shares, names=None):
+    """Writes out a soft label `(classes,)`, without the shares that would read 0.00.
+
+    `names`, a sequence of `classes` names or numbers, says what the classes are called; their indices by default.
+
+    >>> from keras_mixup.plotting import mix_title
+    >>> mix_title([0.0, 0.75, 0.25]), mix_title([0.75, 0.25], names=["temple", "flower"])
+    ('0.75 · 1 + 0.25 · 2', '0.75 temple + 0.25 flower')
+    """
+    names = range(len(shares)) if names is None else names
+    terms = [(share, name) for share, name in zip(_numpy(shares), names, strict=True) if share >= 0.005]
+    return " + ".join(f"{share:.2f}{' ' if isinstance(name, str) else ' · '}{name}" for share, name in terms)
+
+
+def show_images(images, titles=None):
+    """Draws images in a row, all on one scale of brightness; returns the figure.
+
+    Args:
+        images: Array `(count, height, width)` or `(count, height, width, channels)`, grey or RGB, of any range.
+        titles: Sequence of `count` strings, or `None`.
+
+    >>> import numpy as np
+    >>> from keras_mixup.plotting import show_images
+    >>> figure = show_images(np.ones((3, 8, 8)), titles=["a", "b", "c"])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['a', 'b', 'c']
+    """
+    return _grid({"": _numpy(images)}, [[""] * len(images) if titles is None else titles])
+
+
+def show_pairs(originals, mixed, matrix, labels=None, *, count=6):
+    """Draws the first samples of a batch, their partners, and the mixes of the two; returns the figure.
+
+    Args:
+        originals: Array `(batch, height, width)` or `(batch, height, width, channels)`, the images before the mix.
+        mixed: Array of the same shape, the images after it.
+        matrix: Array `(batch, batch)`, the mixing matrix: what the mix makes of the labels `np.eye(batch)`. Row i
+            holds the share λ of sample i at i, and 1 - λ at its partner.
+        labels: Sequence of the `batch` originals' class indices or names; their positions by default.
+        count: Integer, how many samples are drawn.
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixUp
+    >>> from keras_mixup.plotting import show_pairs
+    >>> x = np.random.default_rng(0).uniform(size=(4, 8, 8)).astype("float32")
+    >>> mixed, matrix = MixUp(alpha=1.0, seed=0)(x, np.eye(4), training=True)
+    >>> figure = show_pairs(x, mixed, matrix, labels=[3, 8, 3, 5])
+    >>> len(figure.axes)
+    12
+    """
+    originals, mixed, matrix = _numpy(originals), _numpy(mixed)[:count], _numpy(matrix)[:count]
+    labels = list(range(len(originals))) if labels is None else _numpy(labels).tolist()
+    own = np.arange(len(matrix))
+    others = matrix * (own[:, None] != np.arange(len(originals)))
+    partner = np.where(others.any(axis=1), others.argmax(axis=1), own)
+    shares = [mix_title(matrix[i, [i, j]], [labels[i], labels[j]]) for i, j in zip(own, partner, strict=True)]
+    rows = {"original": originals[own], "partner": originals[partner], "mixed": mixed}
+    return _grid(rows, [[labels[i] for i in own], [labels[j] for j in partner], shares], width=1.5)
+
+
+def show_weights(alphas, *, draws=20_000, seed=0):
+    """Draws histograms of the weight λ, the share of the original, over the density of Beta(α, α).
+
+    Each α > 0 of the sequence `alphas` has a panel with that many `draws`. Returns the figure.
+
+    >>> from keras_mixup.plotting import show_weights
+    >>> figure = show_weights([0.2, 1.0], draws=100)
+    >>> [axes.get_title() for axes in figure.axes]
+    ['α = 0.2', 'α = 1.0']
+    """
+    figure, panels = _panels(1, len(alphas), (2.2 * len(alphas), 2.4))
+    for axes, alpha in zip(panels[0], alphas, strict=True):
+        weight, _ = functional.draw_weights(functional.random(seed), (draws,), alpha)
+        heights, _, _ = axes.hist(_numpy(weight), bins=20, range=(0, 1), density=True, color=BLUE, alpha=0.35)
+        _draw_density(axes, alpha)
+        axes.set(title=f"α = {alpha}", xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"], ylim=(0, 1.1 * max(heights)))
+        axes.locator_params(axis="y", nbins=4, integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].set_ylabel("density")
+    figure.supxlabel("λ, the share of the original", fontsize="medium")
+    return figure
+
+
+def _draw_density(axes, alpha):
+    x = np.linspace(0, 1, 402)[1:-1]
+    log_scale = math.lgamma(2 * alpha) - 2 * math.lgamma(alpha)
+    axes.plot(x, np.exp(log_scale + (alpha - 1) * np.log(x * (1 - x))), color=ORANGE)
+
+
+def _grid(rows, titles, width=1.8):
+    """Rows of images with their names in front, and a title above each image."""
+    first = next(iter(rows.values()))
+    low, high = min(row.min() for row in rows.values()), max(row.max() for row in rows.values())
+    height = width * first.shape[1] / first.shape[2] + 0.3
+    figure, panels = _panels(len(rows), len(first), (width * len(first), height * len(rows)))
+    for line, (name, row), words in zip(panels, rows.items(), titles, strict=True):
+        for axes, image, title in zip(line, (row - low) / max(high - low, 1e-7), words, strict=True):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axes.set_title(title, fontsize=9)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(name, fontsize=10)
+    return figure
+
+
+def _panels(rows, columns, size):
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+
+
+def _numpy(x):
+    return np.asarray(keras.ops.convert_to_numpy(x))

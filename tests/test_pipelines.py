@@ -1,0 +1,242 @@
+"""The layer over datasets and NumPy batches, under every Keras backend."""
+
+import functools
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from keras_mixup import MixUp
+
+ROWS, BATCH = 22, 8  # a partial last batch of 6
+X = np.random.default_rng(0).normal(size=(ROWS, 4, 4, 3)).astype("float32")
+ID = np.eye(ROWS, dtype="float32")
+
+
+def dataset(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays or (X, ID)).batch(BATCH)
+
+
+def read(mixed):
+    return [keras.tree.map_structure(lambda t: t.numpy(), element) for element in mixed]
+
+
+def check(elements):
+    """Every batch follows its own mixing matrix, whose columns name the rows of the whole dataset."""
+    assert [len(y) for _, y in elements] == [8, 8, 6]
+    for start, (x, M) in zip((0, 8, 16), elements, strict=True):
+        reference.check_mixing_matrix(M)
+        outside = np.delete(M, np.s_[start : start + len(x)], axis=1)
+        assert not outside.any()
+        np.testing.assert_allclose(x, np.tensordot(M, X, 1), atol=1e-5)
+
+
+def equal(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(keras.tree.flatten(a), keras.tree.flatten(b), strict=True))
+
+
+MAPS = {
+    "lambda": lambda layer: lambda x, y: layer(x, y, training=True),
+    "partial": lambda layer: functools.partial(layer, training=True),
+    "keyword": lambda layer: lambda x, y: layer(x, labels=y, training=True),
+}
+
+
+@pytest.mark.parametrize("calls", [None, 4])
+@pytest.mark.parametrize("kind", MAPS)
+def test_map_mixes_every_batch_anew(kind, calls):
+    """Consecutive batches and epochs differ, with parallel calls too."""
+    mixed = dataset().map(MAPS[kind](MixUp(1.0, seed=0)), num_parallel_calls=calls)
+
+    first, second = read(mixed), read(mixed)
+
+    check(first)
+    check(second)
+    weights = [np.sort(M.max(axis=1))[:6].tolist() for _, M in first + second]
+    assert len({tuple(w) for w in weights}) == 6
+
+
+def test_a_sequential_map_repeats_for_a_seed():
+    """The same seed gives the same epochs."""
+    runs = [read(dataset().map(MAPS["lambda"](MixUp(1.0, seed=seed)))) for seed in (3, 3, 4)]
+
+    assert equal(runs[0], runs[1])
+    assert not equal(runs[0], runs[2])
+
+
+def test_a_map_with_a_seed_from_the_data_is_pure():
+    """A seed tensor in the element decides the draw."""
+    seeds = tf.data.Dataset.range(3)
+    layer = MixUp(1.0)
+    mixed = tf.data.Dataset.zip(dataset(), seeds).map(
+        lambda b, s: layer(*b, training=True, seed=s), num_parallel_calls=2
+    )
+
+    first, second = read(mixed), read(mixed)
+
+    check(first)
+    assert equal(first, second)
+    y = layer.mix_numpy(X[8:16], ID[8:16], seed=1)[1]
+    np.testing.assert_allclose(first[1][1], y, atol=1e-6)
+
+
+class TestMixDataset:
+    def test_it_repeats_and_epochs_differ(self):
+        """Bit for bit the same in a second run, whatever the parallel calls; another draw in every epoch."""
+        runs = []
+        for calls in (1, 4, -1):
+            mixed = MixUp(1.0, seed=0).mix_dataset(dataset(), num_parallel_calls=calls)
+            runs.append([read(mixed), read(mixed)])
+
+        check(runs[0][0])
+        assert equal(runs[0], runs[1])
+        assert equal(runs[0], runs[2])
+        assert not equal(runs[0][0], runs[0][1])
+
+    def test_seeds_differ(self):
+        a, b = (read(MixUp(1.0, seed=seed).mix_dataset(dataset())) for seed in (0, 1))
+
+        assert not equal(a, b)
+
+    def test_it_knows_its_length_and_shapes(self):
+        plain = dataset()
+        mixed = MixUp(num_classes=5).mix_dataset(dataset(X, np.arange(ROWS) % 5))
+
+        assert mixed.cardinality() == plain.cardinality() == 3
+        assert [tuple(spec.shape) for spec in mixed.element_spec] == [(None, 4, 4, 3), (None, 5)]
+
+    def test_repeat_inside_and_outside(self):
+        inside = MixUp(1.0, seed=0).mix_dataset(dataset().repeat(2))
+        outside = MixUp(1.0, seed=0).mix_dataset(dataset()).repeat(2)
+
+        for mixed in (inside, outside):
+            elements = read(mixed)
+            assert len(elements) == 6
+            assert not equal(elements[:3], elements[3:])
+
+    def test_unknown_sizes(self):
+        """Batch, height and width unknown while the pipeline is built."""
+        unknown = dataset().map(
+            lambda x, y: (tf.ensure_shape(tf.py_function(lambda a: a, [x], "float32"), [None] * 4), y)
+        )
+
+        check(read(MixUp(1.0, seed=0).mix_dataset(unknown)))
+
+    def test_validation_data_look_like_training_data(self):
+        """`training=False`: nothing mixed, the same dtypes, shapes and labels."""
+        source = dataset(X, np.arange(ROWS) % 5)
+        layer = MixUp(num_classes=5, seed=0)
+
+        train, val = layer.mix_dataset(source), layer.mix_dataset(source, training=False)
+
+        assert val.element_spec == train.element_spec
+        np.testing.assert_array_equal(np.concatenate([x for x, _ in read(val)]), X)
+        np.testing.assert_array_equal(np.concatenate([y for _, y in read(val)]), np.eye(5)[np.arange(ROWS) % 5])
+
+    def test_sample_weights_and_sample_dicts(self):
+        w = np.linspace(0.1, 2, ROWS).astype("float32")
+        triple = read(MixUp(1.0, seed=0).mix_dataset(dataset(X, ID, w)))
+        plain = read(MixUp(1.0, seed=0).mix_dataset(dataset()))
+        sample = tf.data.Dataset.from_tensor_slices({"images": X, "labels": ID, "sample_weights": w}).batch(BATCH)
+
+        dicts = read(MixUp(1.0, seed=0).mix_dataset(sample))
+
+        for (x, y, mixed_w), (_, M), d in zip(triple, plain, dicts, strict=True):
+            expected_y, expected_w = (
+                reference.weighted_labels(M @ np.eye(ROWS), ID, w) if len(M) == ROWS else (None, M @ w)
+            )
+            np.testing.assert_allclose(mixed_w, expected_w, rtol=1e-5)
+            np.testing.assert_allclose(y * mixed_w[:, None], M * w, atol=1e-5)
+            assert equal([d["images"], d["labels"], d["sample_weights"]], [x, y, mixed_w])
+
+    def test_apply_takes_it(self):
+        assert equal(
+            read(dataset().apply(MixUp(1.0, seed=0).mix_dataset)), read(MixUp(1.0, seed=0).mix_dataset(dataset()))
+        )
+
+    def test_an_iterator_is_resumed_in_mid_epoch(self, tmp_path):
+        """A checkpoint of the iterator goes on with the draws of the uninterrupted run."""
+        layer = lambda: MixUp(1.0, seed=0)
+        uninterrupted = read(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
+        iterator = iter(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
+        for _ in range(4):
+            next(iterator)
+        path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "iterator"))
+
+        resumed = iter(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
+        tf.train.Checkpoint(iterator=resumed).restore(path)
+
+        assert equal(read(resumed), uninterrupted[4:])
+
+    def test_nothing_of_the_layers_state_is_touched(self):
+        layer = MixUp(1.0, seed=0)
+        before = keras.ops.convert_to_numpy(layer.seed_generator.state)
+
+        read(layer.mix_dataset(dataset()))
+        layer.mix_numpy(X, ID, seed=0)
+
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.seed_generator.state), before)
+
+
+class TestMixNumpy:
+    @pytest.mark.parametrize("make_seed", [lambda: 7, lambda: (0, 7, 1), lambda: np.random.default_rng(7)])
+    def test_the_draw_is_a_function_of_the_seed(self, make_seed):
+        first, again = (MixUp(1.0).mix_numpy(X, ID, seed=make_seed()) for _ in range(2))
+
+        assert equal(first, again)
+        np.testing.assert_allclose(first[0], reference.mixed(first[1], X), atol=1e-5)
+
+    def test_tuples_of_numbers_share_no_stream(self):
+        """Epochs, indices and workers draw differently, and so do their sums and order."""
+        seeds = [(0, 1), (1, 0), (1, 1), (0, 0), (0,), (0, 1, 0), (2**32,), (2**32, 5), (0, 1 + 5 * 2**32), 0, 1]
+        draws = [MixUp(1.0).mix_numpy(X, ID, seed=seed)[1] for seed in seeds]
+
+        assert len({draw.tobytes() for draw in draws}) == len(seeds)
+
+    def test_a_generator_is_advanced(self):
+        generator = np.random.default_rng(0)
+
+        first, second = (MixUp(1.0).mix_numpy(X, ID, seed=generator)[1] for _ in range(2))
+
+        assert not np.array_equal(first, second)
+
+    def test_forms_and_types(self):
+        """Inputs alone, weights, nests and dicts, as in a call of the layer; NumPy arrays come out."""
+        layer = MixUp(1.0, num_classes=4)
+        y, w = np.arange(ROWS) % 4, np.ones(ROWS)
+
+        alone = layer.mix_numpy(X, seed=0)
+        x, (labels, extra), weights = layer.mix_numpy(X, (y, ID), w, seed=0)
+        sample = layer.mix_numpy({"images": X, "labels": y}, seed=0)
+
+        assert all(type(leaf) is np.ndarray for leaf in keras.tree.flatten([alone, x, labels, extra, weights, sample]))
+        np.testing.assert_array_equal(alone, x)
+        np.testing.assert_allclose(labels, extra @ np.eye(4)[y], atol=1e-6)
+        np.testing.assert_allclose(sample["labels"], labels, atol=1e-6)
+
+    def test_inputs_are_not_changed_in_place(self):
+        x, y = X.copy(), ID.copy()
+
+        MixUp(8.0).mix_numpy(x, y, seed=0)
+
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, ID)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="the TensorFlow backend imports TensorFlow")
+def test_numpy_batches_need_no_tensorflow():
+    """Importing the package, and mixing a batch of NumPy arrays, loads neither TensorFlow nor Matplotlib."""
+    code = (
+        "import sys, keras, numpy as np\n"
+        "before = set(sys.modules)\n"
+        "import keras_mixup\n"
+        "keras_mixup.MixUp(num_classes=2).mix_numpy(np.ones((4, 2)), np.array([0, 1, 0, 1]), seed=0)\n"
+        "print([m for m in ('tensorflow', 'matplotlib') if m in set(sys.modules) - before])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout.strip() == "[]"

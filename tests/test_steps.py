@@ -1,0 +1,301 @@
+"""A mix belongs to its step: whatever else is called, a loss follows the right mix, or says that it cannot tell."""
+
+import gc
+import threading
+import weakref
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mixup import MixLoss, MixMetric, MixUp, _steps, training_step
+
+X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+Y = np.arange(8) % 3
+
+
+@pytest.fixture(params=["eager", "compiled"])
+def how(request):
+    """Compile options for both ways of running a step."""
+    return {"run_eagerly": request.param == "eager"}
+
+
+def dense(**options):
+    return keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=1), **options)
+
+
+def build(how=None, mix=True, name="mix", metrics=True):
+    layers = [MixUp(1.0, seed=0, name=name)] if mix else []
+    model = keras.Sequential([keras.Input((5,)), *layers, dense()])
+    loss = MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(keras.optimizers.SGD(0.0), loss, metrics=[MixMetric("accuracy")] if metrics else None, **(how or {}))
+    return model
+
+
+def train(model):
+    return model.fit(X, Y, batch_size=8, shuffle=False, verbose=0).history["loss"][0]
+
+
+def plain_loss(model):
+    return number(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(Y, model(X)))
+
+
+def number(x):
+    return float(keras.ops.convert_to_numpy(x))
+
+
+class TestStrayMixes:
+    def test_a_model_without_the_layer_after_one_with_it(self, how):
+        train(build(how))
+
+        model = build(how, mix=False, metrics=False)
+
+        assert train(model) == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_a_stray_training_call_of_a_layer_or_a_model(self, how):
+        stray = MixUp(1.0)
+        other = build(how)
+        stray(X, training=True)
+        other(X, training=True)
+
+        model = build(how, mix=False, metrics=False)
+
+        assert train(model) == pytest.approx(plain_loss(model), rel=1e-5)
+        assert model.evaluate(X, Y, verbose=0) == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_a_stray_call_before_and_between_steps_changes_nothing(self, how):
+        expected = [train(model) for model in [build(how)] for _ in range(2)]
+        model = build(how)
+        stray = MixUp(1.0)
+
+        losses = []
+        for _ in range(2):
+            stray(X, training=True)
+            losses.append(train(model))
+            stray(X, training=True)
+
+        assert losses == expected
+
+    def test_alternating_models_and_one_loss_for_both(self, how):
+        mixed, plain = build(how), build(how, mix=False, metrics=False)
+        plain.compile(keras.optimizers.SGD(0.0), mixed.loss, **how)
+        expected = [train(model) for model in [build(how)] for _ in range(2)]
+
+        losses = [(train(mixed), train(plain)) for _ in range(2)]
+
+        assert [a for a, _ in losses] == expected
+        assert [b for _, b in losses] == [pytest.approx(plain_loss(plain), rel=1e-5)] * 2
+
+    def test_evaluate_between_training(self, how):
+        model = build(how)
+        train(model)
+
+        assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(plain_loss(model), rel=1e-5)
+        assert model.test_on_batch(X, Y)[0] == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_an_error_in_the_middle_of_a_step(self, how):
+        """The mix of the step that failed is gone in the next one."""
+
+        def failing(y_true, y_pred):
+            raise ArithmeticError("in the middle of a step")
+
+        broken = build(how)
+        broken.compile("sgd", failing, **how)
+        with pytest.raises(ArithmeticError):
+            broken.train_on_batch(X, Y)
+        model, mixed = build(how, mix=False, metrics=False), build(how)
+
+        assert model.train_on_batch(X, Y) == pytest.approx(plain_loss(model), rel=1e-5)
+        assert train(mixed) == train(build(how))
+
+    def test_threads_keep_their_steps_apart(self, how):
+        expected = train(build(how))
+        losses, models = {}, [build(how, mix=False), build(how)]
+        threads = [threading.Thread(target=lambda i=i: losses.update({i: train(models[i])})) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert losses[1] == pytest.approx(expected, rel=1e-6)
+        assert losses[0] == pytest.approx(plain_loss(build(how, mix=False)), rel=1e-5)
+
+
+class TestPasses:
+    """Clean and mixed passes in one step, by a `train_step` of one's own."""
+
+    def run(self, how, train_step):
+        class Custom(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.student = build(name="mix")
+                self.teacher = build(name="teacher_mix")
+                self.teacher.trainable = False
+
+            def call(self, x, training=None):
+                return self.student(x, training=training)
+
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return train_step(self, x, y, y_pred)
+
+        model = Custom()
+        model.compile(keras.optimizers.SGD(0.0), **how)
+        return model.train_on_batch(X, Y)
+
+    def test_a_teacher_looks_at_clean_inputs(self, how):
+        """A clean pass of another model between the mixed pass and the loss does not touch the mix."""
+        loss_fn = MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+        def step(model, x, y, y_pred):
+            model.teacher(x, training=False)
+            return loss_fn(y, y_pred)
+
+        assert self.run(how, step) == pytest.approx(train(build(how)), rel=1e-5)
+
+    @pytest.mark.parametrize("clean_first", [False, True])
+    def test_a_clean_pass_of_the_same_model_is_told_apart_by_a_block(self, how, clean_first):
+        loss_fn = MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+        def ambiguous(model, x, y, y_pred):
+            model.student(x, training=False)
+            return loss_fn(y, y_pred)
+
+        with pytest.raises(RuntimeError, match=r"both with training=True and without.*training_step"):
+            self.run(how, ambiguous)
+
+        def told(model, x, y, y_pred):
+            clean = 0.0
+            if clean_first:
+                clean = loss_fn_plain(y, model.student(x, training=False))
+            with training_step():
+                model.student.layers[0].seed_generator.state.assign([0, 0])
+                loss = loss_fn(y, model.student(x, training=True))
+            return loss + clean
+
+        loss_fn_plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        clean = plain_loss(build()) if clean_first else 0.0
+        assert self.run(how, told) == pytest.approx(train(build(how)) + clean, rel=1e-5)
+
+
+class TestSeveralMixes:
+    def test_two_layers_in_one_step_are_refused_with_the_ways_out(self, how):
+        layers = [MixUp(1.0, name="first"), MixUp(1.0, name="second"), keras.layers.Dense(3)]
+        model = keras.Sequential([keras.Input((5,)), *layers])
+        model.compile("sgd", MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True)), **how)
+
+        with pytest.raises(RuntimeError, match=r"'first', 'second'.*RandomMix.*mix_dataset.*layer='first'"):
+            train(model)
+
+    def test_one_layer_on_two_branches_is_refused(self, how):
+        a, b = keras.Input((5,)), keras.Input((5,))
+        shared = MixUp(1.0, name="shared")
+        outputs = keras.layers.Dense(3)(keras.layers.Concatenate()([shared(a), shared(b)]))
+        model = keras.Model([a, b], outputs)
+        model.compile("sgd", MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True)), **how)
+
+        with pytest.raises(RuntimeError, match=r"'shared' mixed 2 times.*mix_dataset.*training_step"):
+            model.fit([X, X], Y, verbose=0)
+
+    def test_parallel_branches_are_followed_by_name(self, how):
+        inputs = keras.Input((5,))
+        branches = {
+            name: keras.layers.Dense(3, name=name, kernel_initializer="ones")(
+                MixUp(1.0, seed=seed, name=f"mix_{name}")(inputs)
+            )
+            for seed, name in enumerate("ab")
+        }
+        model = keras.Model(inputs, branches)
+        sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.0), {name: MixLoss(sparse, layer=f"mix_{name}") for name in "ab"}, **how)
+
+        logs = model.fit(X, {"a": Y, "b": Y}, batch_size=8, shuffle=False, verbose=0).history
+
+        soft = keras.losses.CategoricalCrossentropy(from_logits=True)
+        for seed, name in enumerate("ab"):
+            x, y = MixUp(1.0, num_classes=3).mix_numpy(X, Y, seed=seed)
+            assert logs[f"{name}_loss"][0] == pytest.approx(number(soft(y, model.get_layer(name)(x))), rel=1e-5)
+
+    def test_a_name_that_no_layer_has_is_refused(self, how):
+        model = build(how)
+        model.compile("sgd", MixLoss("mse", layer="other"), **how)
+
+        with pytest.raises(RuntimeError, match=r"No layer of the name 'other'.*layers that mixed: 'mix'"):
+            model.train_on_batch(X, np.ones((8, 3)))
+
+
+class TestLoopsByHand:
+    def test_a_block_around_the_step_follows_its_mix(self):
+        model, expected = build(), train(build())
+
+        with training_step():
+            loss = model.loss(Y, model(X, training=True))
+
+        assert number(loss) == pytest.approx(expected, rel=1e-5)
+
+    def test_without_a_block_the_loss_says_what_to_do(self):
+        model = build()
+        prediction = model(X, training=True)
+
+        with pytest.raises(RuntimeError, match=r"outside of a training step.*with keras_mixup\.training_step\(\):"):
+            model.loss(Y, prediction)
+
+    def test_a_clean_call_or_the_end_of_the_layer_drops_a_stray_mix(self):
+        model = build(mix=False, metrics=False)
+        layer = MixUp(1.0)
+        layer(X, training=True)
+        layer(X)
+        assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
+        layer(X, training=True)
+        del layer
+        gc.collect()
+
+        assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_labels_given_to_the_layer_leave_nothing_to_follow(self):
+        soft = keras.losses.CategoricalCrossentropy(from_logits=True)
+        x, y = MixUp(1.0, num_classes=3)(X, Y, training=True)
+        model = build(mix=False, metrics=False)
+
+        assert number(MixLoss(soft)(y, model(x))) == number(soft(y, model(x)))
+
+    def test_blocks_nest_and_end_with_an_error(self):
+        model = build()
+        twice = lambda x: model(model(x, training=True) @ np.ones((3, 5), "float32"), training=True)
+        with pytest.raises(RuntimeError, match="mixed 2 times"), training_step():
+            model.loss(Y, twice(X))
+        with training_step():
+            outer = model(X, training=True)
+            with training_step():
+                inner = model.loss(Y, model(X, training=True))
+            loss = model.loss(Y, outer)
+
+        assert number(inner) != number(loss)
+        assert not _steps._steps.blocks
+        assert not _steps._steps.passes
+
+
+def test_nothing_of_a_step_stays_alive_after_it(how):
+    """No mix, tracer, graph or frame is kept when `fit` returns."""
+    kept = []
+    real_note = _steps.note
+
+    def note(layer, mix):
+        if mix is not None:
+            kept.append(weakref.ref(mix.weight))
+        real_note(layer, mix)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_steps, "note", note)
+        train(build(how))
+    gc.collect()
+
+    assert kept
+    assert not _steps._steps.passes
+    if keras.backend.backend() != "tensorflow" or how["run_eagerly"]:  # a compiled TensorFlow model keeps its graph
+        assert all(reference() is None for reference in kept)
+
+
+def test_the_layer_adds_nothing_to_the_logs():
+    """The metric that ends a step has no result and no name in the logs."""
+    assert set(build().fit(X, Y, verbose=0).history) == {"loss", "accuracy"}
+    assert set(build().evaluate(X, Y, verbose=0, return_dict=True)) == {"loss", "accuracy"}
