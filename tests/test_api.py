@@ -1,0 +1,95 @@
+"""Conventions of the package, checked on the package itself."""
+
+import ast
+import importlib
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_mixup
+
+PACKAGE = pathlib.Path(keras_mixup.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+CLASSES = [keras_mixup.MixUp, keras_mixup.MixLoss, keras_mixup.MixMetric]
+
+# What a module may import of the package: those to the left of it.
+ORDER = ["_ops", "_checks", "_steps", "_random", "functional", "_follow", "losses", "metrics", "layers", "plotting"]
+
+
+def imported(tree):
+    """The modules that a file imports, at its top or anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_one_way(file):
+    """No module imports one that stands above it, nor the package itself, nor anything private of Keras."""
+    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    names = set(imported(ast.parse(file.read_text())))
+
+    assert not {name for name in names if name.startswith("keras.src")}
+    assert own == "_ops" or "tensorflow" not in names
+    if own != "__init__":
+        assert "keras_mixup" not in names or names & {f"keras_mixup.{module}" for module in ORDER}
+        rooms = {name.split(".")[1] for name in names if name.startswith("keras_mixup.")}
+        assert {room for room in rooms if ORDER.index(room) > ORDER.index(own)} == set()
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_arguments_are_attributes_and_config_keys(cls):
+    """What one gives to the constructor can be read from the object and from its config."""
+    made = {keras_mixup.MixUp: lambda: cls(), keras_mixup.MixLoss: lambda: cls("mse")}.get(cls, lambda: cls("mse"))()
+    arguments = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD]
+
+    for name in arguments:
+        assert hasattr(made, name)
+        assert name in made.get_config()
+    assert all(p.kind is p.KEYWORD_ONLY for p in list(inspect.signature(cls).parameters.values())[1:-1])
+
+
+def test_the_table_of_contents_is_complete():
+    """`__all__` is sorted, and everything in it has a docstring."""
+    assert keras_mixup.__all__ == sorted(keras_mixup.__all__)
+    assert all(inspect.getdoc(getattr(keras_mixup, name)) for name in keras_mixup.__all__)
+
+
+@pytest.mark.parametrize("cls", [*CLASSES, keras_mixup.training_step], ids=lambda cls: cls.__name__)
+def test_public_docstrings_have_an_example(cls):
+    """The example is run by `test_docs.py`."""
+    assert ">>>" in cls.__doc__
+
+
+def test_classes_are_registered_under_lasting_names():
+    """Saved files carry these names: they may never change."""
+    names = [keras.saving.get_registered_name(cls) for cls in CLASSES]
+
+    assert names == ["keras_mixup>MixUp", "keras_mixup>MixLoss", "keras_mixup>MixMetric"]
+
+
+@pytest.mark.parametrize("module", ["plotting"])
+def test_pictures_import_matplotlib_only_when_drawn(module):
+    """Importing the module loads no Matplotlib that Keras has not loaded; a second check proves that it could tell."""
+    code = "import sys, keras\nbefore = set(sys.modules)\nimport {}\nprint('matplotlib.pyplot' in set(sys.modules) - before)"
+    run = lambda name: subprocess.run(
+        [sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+    importlib.import_module(f"keras_mixup.{module}")
+    assert run(f"keras_mixup.{module}") == "False"
+
+
+@pytest.mark.skipif("KERAS_MIXUP_INSTALLED" not in os.environ, reason="run on the checkout")
+def test_the_installed_package_is_tested():
+    """The tests import the wheel, with its marker for type checkers."""
+    assert "site-packages" in PACKAGE.parts
+    assert (PACKAGE / "py.typed").exists()
