@@ -56,6 +56,18 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer"):
     return int(value)
 
 
+def check_seed_of_call(seed):
+    """An integer, or an integer tensor of shape `()` or `(2,)`."""
+    shape = static_shape(seed)
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        return
+    if shape not in ((), (2,)) or not _ops.is_integer(_ops.dtype_of(seed)):
+        raise TypeError(
+            "Invalid value for argument `seed`: expected an integer, or an integer tensor of shape () or (2,). "
+            f"Received: seed={seed!r}."
+        )
+
+
 def check_seed(value):
     """An integer that seeds one batch."""
     what = "an integer, a tuple of integers or a `numpy.random.Generator`"
@@ -200,7 +212,7 @@ def check_dataset_element(element):
     raise ValueError(
         "A dataset to mix must hold `(x, y)`, `(x, y, sample_weight)` or sample dicts with `images` and `labels`. "
         f"Received: {element!r:.200}. If it has no labels, say so: `dataset.map(lambda x: mixup(x, labels=(), "
-        "training=True)[0])`."
+        "training=True))`."
     )
 
 

@@ -9,7 +9,7 @@ streams alike on PyTorch, and not run at all in a foreign `tf.data` graph.
 
 import numpy as np
 
-from keras_mixup import _ops
+from keras_mixup import _checks, _ops
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
@@ -63,7 +63,8 @@ class Random:
 
 def key_of(ops, seed):
     """The key for a `seed` given by hand: an integer, or an integer tensor of shape `()` or `(2,)`."""
-    if isinstance(seed, int):
+    _checks.check_seed_of_call(seed)
+    if isinstance(seed, int | np.integer):
         return ops.convert_to_tensor(_words(seed))
     if len(seed.shape) == 1:
         return seed
@@ -72,4 +73,5 @@ def key_of(ops, seed):
 
 
 def _words(seed):
+    seed = int(seed)
     return np.array([seed & _ops.MASK, (abs(seed) >> 32) & _ops.MASK], "uint32")

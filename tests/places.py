@@ -16,6 +16,23 @@ def eager(layer, x, y):
     return tuple(map(to_numpy, layer(x, y, training=True)))
 
 
+def compiled(layer, x, y):
+    """`tf.function` with XLA, `jax.jit`, `torch.compile`: the layer called as a function, pure by its seed."""
+    call = lambda x, y: layer(x, y, training=True, seed=0)
+    x, y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
+    if keras.backend.backend() == "tensorflow":
+        run = tf.function(call, jit_compile=True)
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        run = jax.jit(call)
+    else:
+        import torch
+
+        run = torch.compile(call, backend="eager")
+    return tuple(map(to_numpy, run(x, y)))
+
+
 def in_map(layer, x, y):
     return _only(_dataset(x, y).map(lambda x, y: layer(x, y, training=True)))
 
@@ -34,7 +51,7 @@ def in_fit(layer, x, y):
     return recorded(model, x)
 
 
-PLACES = [eager, in_map, in_parallel_dataset, in_numpy, in_fit]
+PLACES = [eager, compiled, in_map, in_parallel_dataset, in_numpy, in_fit]
 
 
 def recording_model(layer, x, y, loss=None, **compile_options):

@@ -24,15 +24,17 @@ class Batch(NamedTuple):
             if nest is not None:
                 yield from ((role, leaf) for leaf in keras.tree.flatten(nest))
 
+    def unlabelled(self):
+        """Whether there are no labels: none were given, or `()` said so."""
+        return self.labels is None or not keras.tree.flatten(self.labels)
+
     def repack(self):
         """The batch in the form it came in."""
         if self.sample_keys is not None:
             by_key = {"images": self.inputs, "sample_weights": self.sample_weight, **(self.labels or {})}
             return {key: by_key[key] for key in self.sample_keys}
-        if self.labels is None:
-            return self.inputs
         if self.sample_weight is None:
-            return self.inputs, self.labels
+            return self.inputs if self.unlabelled() else (self.inputs, self.labels)
         return self.inputs, self.labels, self.sample_weight
 
 

@@ -38,7 +38,7 @@ class MixUp(MixLayer):
         inputs: Floating or uint8 array `(batch, ...)` of any rank, or a nest of them, all mixed by the same draw. A
             dict that holds `images` is a Keras sample: `images`, `labels`, `sample_weights`, `segmentation_masks`.
         labels: `None`, or an array or nest of arrays `(batch, ...)`: floating (one-hot, multi-label, regression), or
-            integer class indices with `num_classes`. `()` says that there are none.
+            integer class indices with `num_classes`. `()` says that there are none, and none are returned.
         sample_weight: `None`, or weights `(batch,)`, or over further leading axes of the labels.
         training: Boolean or `None`.
         seed: Integer or integer tensor; makes this call a pure function of its arguments.

@@ -133,7 +133,7 @@ class Mixer:
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
         mix = self.draw(ops, random, shape)
-        mixed = mix.partner != ops.arange(shape[0])
+        mixed = mix.partner != ops.cast(ops.arange(shape[0]), _ops.dtype_of(mix.partner))
         if self.probability != 1.0:
             chance = random.uniform((1 if self.same_on_batch else shape[0],))
             mixed = ops.logical_and(mixed, chance < random.value(self.probability))
