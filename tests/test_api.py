@@ -1,7 +1,6 @@
 """Conventions of the package, checked on the package itself."""
 
 import ast
-import importlib
 import inspect
 import os
 import pathlib
@@ -76,16 +75,19 @@ def test_classes_are_registered_under_lasting_names():
     assert names == ["keras_mixup>MixUp", "keras_mixup>MixLoss", "keras_mixup>MixMetric"]
 
 
-@pytest.mark.parametrize("module", ["plotting"])
-def test_pictures_import_matplotlib_only_when_drawn(module):
-    """Importing the module loads no Matplotlib that Keras has not loaded; a second check proves that it could tell."""
-    code = "import sys, keras\nbefore = set(sys.modules)\nimport {}\nprint('matplotlib.pyplot' in set(sys.modules) - before)"
-    run = lambda name: subprocess.run(
-        [sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def loaded_by(statement, module):
+    """Whether a fresh interpreter that has imported Keras loads the module when it runs the statement."""
+    code = f"import sys, keras\nsys.modules.pop({module!r}, None)\n{statement}\nprint({module!r} in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.strip() == "True"
 
-    importlib.import_module(f"keras_mixup.{module}")
-    assert run(f"keras_mixup.{module}") == "False"
+
+def test_pictures_import_matplotlib_only_when_drawn():
+    """Importing all of the package loads no Matplotlib; drawing does, which proves that the test can tell."""
+    everything = "import keras_mixup, keras_mixup.plotting"
+
+    assert not loaded_by(everything, "matplotlib.figure")
+    assert loaded_by(f"{everything}; keras_mixup.plotting.show_weights([1.0], draws=10)", "matplotlib.figure")
 
 
 @pytest.mark.skipif("KERAS_MIXUP_INSTALLED" not in os.environ, reason="run on the checkout")

@@ -50,12 +50,13 @@ def test_every_rank_from_vectors_to_video(place, shape, eye):
 
 @pytest.mark.parametrize("place", [places.eager, places.compiled, places.in_numpy, places.in_fit])
 def test_one_seed_draws_the_same_in_every_place(place, images, eye):
-    """The first draw of `seed=0` on the backend, compiled in `fit`, is that of NumPy with `seed=0`."""
+    """The first draw of `seed=0` on the backend, eager, compiled and in `fit`, is that of NumPy with `seed=0`."""
     _, expected = places.in_numpy(MixUp(alpha=1.0), images, eye)
 
-    _, M = place(MixUp(alpha=1.0, seed=0), images, eye)
+    x, M = place(MixUp(alpha=1.0, seed=0), images, eye)
 
     np.testing.assert_allclose(M, expected, atol=1e-6)
+    np.testing.assert_allclose(x, reference.mixed(M, images), atol=1e-5)
 
 
 class TestOptions:
