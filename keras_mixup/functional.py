@@ -18,23 +18,37 @@ from keras_mixup._random import Random, key_of
 __all__ = ["Mix", "Random", "blend", "blend_labels", "draw_partners", "draw_weights", "encode_labels", "random"]
 
 
-class Mix(NamedTuple):
+class _Mix(NamedTuple):
+    weight: Any
+    complement: Any
+    partner: Any
+    keep: Any
+
+
+class Mix(_Mix):
     """The draw for one batch: which rows are blended, and how much of each.
 
-    Both weights are kept, because `1 - weight` in float32 loses the smaller one. Build one by hand to know
-    exactly what is mixed:
+    Build one by hand to know exactly what is mixed:
 
     >>> import numpy as np
     >>> from keras_mixup.functional import Mix, blend
-    >>> mix = Mix(np.array([0.75, 1.0], "float32"), np.array([0.25, 0.0], "float32"), np.array([1, 0]))
+    >>> mix = Mix(weight=np.array([0.75, 1.0], "float32"), partner=np.array([1, 0]))
     >>> blend(np.array([0.0, 4.0], "float32"), mix).tolist()
     [1.0, 4.0]
+
+    Args:
+        weight: `(batch,)` floating, λ, the share of the original sample.
+        complement: `(batch,)` floating, the share of the partner. Layers keep both weights, because `1 - weight`, the
+            default, loses the smaller one in float32.
+        partner: `(batch,)` integer, the row that is blended in.
+        keep: `None`, or the share of each element that stays, broadcastable to the inputs; `weight` is then its mean
+            over each sample.
     """
 
-    weight: Any  # (batch,) float32: λ, the share of the original sample
-    complement: Any  # (batch,) float32: 1 - λ, the share of the partner
-    partner: Any  # (batch,) integer: the row that is blended in
-    keep: Any = None  # the share of each element that stays, broadcastable to the inputs; None: weight everywhere
+    def __new__(cls, weight, complement=None, partner=None, keep=None):
+        if partner is None:
+            raise TypeError("A mix needs its partners: `Mix(weight=..., partner=...)`, both of shape (batch,).")
+        return super().__new__(cls, weight, 1 - weight if complement is None else complement, partner, keep)
 
 
 def random(seed, like=None):

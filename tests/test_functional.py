@@ -125,12 +125,27 @@ def test_a_mix_with_a_map_of_shares_keeps_each_element_by_its_share():
     np.testing.assert_array_equal(functional.blend_labels(np.eye(2, dtype="float32"), mix), [[0.5, 0.5], [0.75, 0.25]])
 
 
-@pytest.mark.parametrize("label_shape", [(6,), (6, 1), (6, 3), (6, 6), (6, 6, 2)])
-@pytest.mark.parametrize("weight_shape", [(6,), (6, 1), (6, 6)])
+def test_a_mix_by_hand_needs_no_complement_but_partners():
+    """`complement` is 1 - λ unless it is given."""
+    mix = Mix(np.float32([0.75, 1]), partner=np.array([1, 0]))
+
+    assert mix.complement.tolist() == [0.25, 0]
+    with pytest.raises(TypeError, match="needs its partners"):
+        Mix(np.float32([1]))
+
+
+SHAPES = {  # of labels: of the sample weights that fit them
+    (6,): [(6,), (6, 1)],
+    (6, 1): [(6,), (6, 1)],
+    (6, 3): [(6,), (6, 1)],
+    (6, 6): [(6,), (6, 1), (6, 6)],
+    (6, 6, 2): [(6,), (6, 1), (6, 6)],
+}
+
+
+@pytest.mark.parametrize(("label_shape", "weight_shape"), [(y, w) for y, fitting in SHAPES.items() for w in fitting])
 def test_weighted_labels_are_exact(label_shape, weight_shape):
     """w'·L(y') = λ·w_a·L(y_a) + (1 - λ)·w_b·L(y_b) for L linear in y, also where time equals batch."""
-    if len(weight_shape) == 2 and weight_shape[1] == 6 and label_shape in [(6,), (6, 1), (6, 3)]:
-        pytest.skip("these weights do not fit these labels")
     rng = np.random.default_rng(0)
     y, w, mix = rng.uniform(size=label_shape), rng.uniform(size=weight_shape), draw(6, 1)
     w[2] = 0

@@ -34,12 +34,15 @@ def test_labels_eye_become_the_mixing_matrix(place, options, images, eye):
     np.testing.assert_allclose(x, reference.mixed(M, images), atol=1e-5)
 
 
-@pytest.mark.parametrize("place", places.PLACES)
-@pytest.mark.parametrize("shape", [(8,), (8, 4), (8, 7, 4), (8, 5, 5, 3), (8, 3, 4, 4, 2)])
+RANKS = [(8,), (8, 4), (8, 7, 4), (8, 5, 5, 3), (8, 3, 4, 4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("place", "shape"),
+    [(place, shape) for place in places.PLACES for shape in RANKS if len(shape) > 1 or place is not places.in_fit],
+)
 def test_every_rank_from_vectors_to_video(place, shape, eye):
-    """The formula does not ask what the axes behind the batch axis mean."""
-    if place is places.in_fit and len(shape) == 1:
-        pytest.skip("a Keras model has no input of rank 1")
+    """The formula does not ask what the axes behind the batch axis mean. (A model has no inputs of rank 1.)"""
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
 
     mixed, M = place(MixUp(alpha=1.0, seed=0), x, eye)
@@ -106,6 +109,15 @@ class TestOptions:
 
         np.testing.assert_array_equal(x, images)
         np.testing.assert_array_equal(M, eye)
+
+    @pytest.mark.parametrize("options", [{"alpha": 0.0}, {"alpha": 8.0, "probability": 0.5}])
+    def test_rows_that_are_not_mixed_take_nothing_of_a_broken_one(self, options, images, eye, numpy):
+        images[3] = np.nan
+
+        x, M = numpy(MixUp(seed=0, **options)(images, eye, training=True))
+
+        assert np.isnan(x[:, 0, 0, 0]).tolist() == (M[:, 3] > 0).tolist()
+        assert (M[:, 3] > 0).sum() < 8
 
 
 class TestGate:

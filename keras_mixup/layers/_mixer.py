@@ -129,20 +129,22 @@ class Mixer:
         return batch._replace(inputs=inputs, labels=self._encoded(batch))
 
     def _draw(self, batch, random):
-        """The layer's draw, gated: rows that are not to be mixed, or have no partner, keep themselves."""
+        """The layer's draw, gated. A row that is not to be mixed is its own partner: nothing of another leaks in."""
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
         mix = self.draw(ops, random, shape)
-        mixed = mix.partner != ops.cast(ops.arange(shape[0]), _ops.dtype_of(mix.partner))
-        if self.probability != 1.0:
-            chance = random.uniform((1 if self.same_on_batch else shape[0],))
-            mixed = ops.logical_and(mixed, chance < random.value(self.probability))
         weight, complement = mix.weight, mix.complement
         if self.dominant:
             weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
+        rows = ops.cast(ops.arange(shape[0]), _ops.dtype_of(mix.partner))
+        mixed = ops.logical_and(mix.partner != rows, complement > 0)
+        if self.probability != 1.0:
+            chance = random.uniform((1 if self.same_on_batch else shape[0],))
+            mixed = ops.logical_and(mixed, chance < random.value(self.probability))
         return mix._replace(
             weight=ops.where(mixed, weight, ops.ones_like(weight)),
             complement=ops.where(mixed, complement, ops.zeros_like(complement)),
+            partner=ops.where(mixed, mix.partner, rows),
         )
 
     def _apply(self, batch, mix):
