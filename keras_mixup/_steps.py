@@ -34,7 +34,7 @@ class Pass:
         self.name = layer.name
         self.mixes = []
         self.clean = 0
-        self.followed = False
+        self.losses = 0  # that followed
 
 
 class _Steps(threading.local):
@@ -72,7 +72,9 @@ class training_step:
 
     def __exit__(self, *error):
         _steps.blocks.remove(self)
-        _steps.passes.pop(self, None)
+        inside = _steps.passes.pop(self, {})
+        for key, outside in _steps.passes.get(_current(), {}).items():
+            outside.losses += inside[key].losses if key in inside else 0
 
 
 def note(layer, mix):
@@ -89,18 +91,20 @@ def note(layer, mix):
 
 
 def forget(layer):
-    """Drops what `layer` did in the running step, which is over."""
+    """Drops what `layer` did in the running step, which is over. Tells whether its mix, if any, was followed."""
     _steps.astray.discard(layer)
     step = _current()
     passes = _steps.passes.get(step, {})
     done = passes.pop(id(layer), None)
     if not passes:
         _steps.passes.pop(step, None)
-    return done
+    return done is None or not done.mixes or done.losses > 0
 
 
-def mix_to_follow(name=None):
+def mix_to_follow(name=None, *, loss):
     """The one mix of the running step (of the layer of that name), or `None` if nothing was mixed.
+
+    `loss`: whether it is a loss that asks; what no loss asks for is warned of at the end of the step.
 
     Raises:
         RuntimeError: if there are several, or none can be told to be the right one.
@@ -124,7 +128,7 @@ def mix_to_follow(name=None):
         raise RuntimeError(_TWICE.format(name=done.name, calls=len(done.mixes)))
     if done.clean:
         raise RuntimeError(_CLEAN.format(name=done.name))
-    done.followed = True
+    done.losses += loss
     return done.mixes[0]
 
 
@@ -180,6 +184,12 @@ _CLEAN = (
     "`with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`, and the clean pass outside of it."
 )
 _UNKNOWN = "No layer of the name {name!r} mixed in this step. Received: layer={name!r}; layers that mixed: {names}."
+UNFOLLOWED = (
+    "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
+    "trained on hard targets. Wrap the loss, `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`, and the "
+    "metrics, `metrics=[MixMetric('accuracy')]`. If there are no labels to follow, say so where the layer is called: "
+    "`mixup(x, labels=())`."
+)
 _ASTRAY = (
     "Inputs were mixed outside of a training step ({names} called with training=True), and `MixLoss` or `MixMetric` "
     "called outside of one cannot tell whether its predictions come from that mix. In a training loop of your own "

@@ -4,14 +4,18 @@ import keras
 
 from keras_mixup import _checks, _follow, _steps
 
+# They read labels 0 and 1 as signs, and only if there are no others: blended ones would be taken as they are.
+READ_SIGNS = (keras.losses.hinge, keras.losses.squared_hinge)
+
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
 class MixLoss(keras.losses.Loss):
     """Wraps a loss, so that its labels follow the mix that a layer of the model made in this step.
 
     In a step with a mix, labels with the shape of the predictions are blended, `L(λ·y_a + (1 - λ)·y_b, ŷ)`, as the
-    paper says; class indices are followed in pairs, `λ·L(y_a, ŷ) + (1 - λ)·L(y_b, ŷ)`. For losses linear in the
-    labels, cross-entropies above all, the two are the same number. Sample and class weights are exact: the terms
+    paper says; class indices are followed in pairs, `λ·L(y_a, ŷ) + (1 - λ)·L(y_b, ŷ)`, and so are labels that a hinge
+    loss reads as signs, and masked ones. For losses linear in the labels, cross-entropies above all, the two are the
+    same number. Sample and class weights are exact: the terms
     are `λ·w_a·L(y_a)` and `(1 - λ)·w_b·L(y_b)`. Then comes the wrapped loss's own reduction.
 
     In a step without a mix (`evaluate`, a model without a mixing layer) it is exactly the wrapped loss.
@@ -52,12 +56,11 @@ class MixLoss(keras.losses.Loss):
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        mix = _steps.mix_to_follow(self.layer)
+        mix = _steps.mix_to_follow(self.layer, loss=True)
         if mix is None:
             return self.loss(y_true, y_pred, sample_weight)
         _follow.check_batch(mix, y_pred)
-        blend = _follow.can_blend(y_true, y_pred) if self.pairwise is None else not self.pairwise
-        follow = self._blended if blend else self._paired
+        follow = self._paired if self._pairs(y_true, y_pred) else self._blended
         return follow(mix, y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
@@ -74,6 +77,11 @@ class MixLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+    def _pairs(self, y_true, y_pred):
+        if self.pairwise is not None:
+            return self.pairwise
+        return getattr(self.loss, "fn", None) in READ_SIGNS or not _follow.can_blend(y_true, y_pred)
 
     def _blended(self, mix, y_true, y_pred, sample_weight):
         y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)

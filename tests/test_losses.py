@@ -146,6 +146,22 @@ def test_pairwise_forces_pairs_or_blended_labels():
     np.testing.assert_allclose(values, [pairs, blend, blend], rtol=2e-5)
 
 
+@pytest.mark.parametrize("loss", [losses.Hinge(), "hinge", losses.squared_hinge])
+def test_labels_that_are_read_as_signs_are_paired(loss):
+    """A hinge loss turns labels 0 and 1 into signs only where there are no others: blended ones it would mistake."""
+    y = (INDICES % 2)[:, None].astype("float32")
+    model = build(None, 1)
+    x, M = first_mix()
+    power = 2 if loss is losses.squared_hinge else 1
+
+    with training_step():
+        value = MixLoss(loss)(y, model(X, training=True))
+
+    prediction = keras.ops.convert_to_numpy(plain(model, x))
+    hinge = lambda y, p: max(1 - (2 * y[0] - 1) * p[0], 0) ** power
+    np.testing.assert_allclose(scalar(value), reference.paired_loss(M, hinge, y, prediction).mean(), rtol=2e-5)
+
+
 def test_scalar_predictions_are_paired_sample_by_sample():
     """Predictions `(B,)` would be averaged over the batch by their last axis; in pairs each keeps its weight."""
     y, p = RNG.normal(size=(2, BATCH)).astype("float32")

@@ -260,7 +260,8 @@ class TestLoopsByHand:
 
     def test_blocks_nest_and_end_with_an_error(self):
         model = build()
-        twice = lambda x: model(model(x, training=True) @ np.ones((3, 5), "float32"), training=True)
+        widen = lambda y: keras.ops.matmul(y, np.ones((3, 5), "float32"))
+        twice = lambda x: model(widen(model(x, training=True)), training=True)
         with pytest.raises(RuntimeError, match="mixed 2 times"), training_step():
             model.loss(Y, twice(X))
         with training_step():
@@ -272,6 +273,34 @@ class TestLoopsByHand:
         assert number(inner) != number(loss)
         assert not _steps._steps.blocks
         assert not _steps._steps.passes
+
+
+class TestMixesThatNoLossFollows:
+    """The mistake of everyone who only puts the layer in: blended inputs, hard labels."""
+
+    def test_fit_warns_once_and_names_the_fix(self, how):
+        model = build(how)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], **how)
+
+        with pytest.warns(UserWarning, match=r"'mix' mixed its inputs, but no loss followed.*MixLoss\(") as caught:
+            model.fit(X, Y, batch_size=2, epochs=2, verbose=0)
+
+        assert len([w for w in caught if "no loss followed" in str(w.message)]) == 1
+
+    def test_a_metric_that_follows_is_not_enough(self, how):
+        model = build(how)
+        model.compile("sgd", "mse", metrics=[MixMetric("mae")], **how)
+
+        with pytest.warns(UserWarning, match="no loss followed"):
+            model.fit(X, np.ones((8, 3)), verbose=0)
+
+    def test_a_model_without_labels_says_so(self, how):
+        """An autoencoder that is to restore the clean inputs from mixed ones."""
+        inputs = keras.Input((5,))
+        model = keras.Model(inputs, keras.layers.Dense(5)(MixUp(1.0, seed=0)(inputs, labels=())))
+        model.compile("sgd", "mse", **how)
+
+        assert model.fit(X, X, verbose=0).history["loss"][0] > 0
 
 
 def test_nothing_of_a_step_stays_alive_after_it(how):

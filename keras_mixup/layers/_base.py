@@ -17,12 +17,15 @@ class _EndOfStep(keras.metrics.Metric):
     """Clears the layer's mix when a step is over.
 
     Keras asks the metrics of a model's layers for their results as the last thing in every step, on every
-    backend and inside the compiled function. This one has none, and lets go of the mix.
+    backend and inside the compiled function. This one has none, and lets go of the mix; and it warns, once, if no
+    loss has followed it.
     """
 
     def __init__(self, layer):
         super().__init__(name=f"{layer.name}_end_of_step")
         self._forget = lambda: _steps.forget(layer)
+        self._warned = False
+        self._warning = _steps.UNFOLLOWED.format(name=layer.name)
 
     def update_state(self, *args, **kwargs):
         """Nothing is measured."""
@@ -31,7 +34,9 @@ class _EndOfStep(keras.metrics.Metric):
         self._forget()
 
     def result(self):
-        self._forget()
+        if not self._forget() and not self._warned:
+            self._warned = True
+            warnings.warn(self._warning, stacklevel=2)
         return {}
 
 
