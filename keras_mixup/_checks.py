@@ -11,6 +11,19 @@ from keras_mixup import _ops
 SAMPLE_ROLES = ("images", "labels", "sample_weights", "segmentation_masks", "bounding_boxes")
 
 
+def check_use_of_classes(labels, num_classes):
+    """If there are `num_classes`, some labels are class indices, or encoded ones: `(dtype, shape)` of each."""
+    used = [_ops.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
+    if labels and not any(used):
+        dtype, shape = labels[0]
+        raise ValueError(
+            f"num_classes={num_classes} was given, but no labels are class indices. Received: labels of dtype {dtype} "
+            f"and shape {tuple(shape)}. If they are class indices that became floating (Keras' image layers do that to "
+            "the labels of a sample dict), cast them back: `tf.cast(y, 'int32')`. If they are numbers, leave "
+            "num_classes out. Class 3 and class 8 averaged would be class 5.5."
+        )
+
+
 def is_schedule(value):
     return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
 
@@ -27,7 +40,8 @@ def check_number(name, value: Any, *, upper=None):
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(received + f" (of type {type(value).__name__}).")
     value = float(value)
-    if not (math.isfinite(value) and 0 <= value <= (math.inf if upper is None else upper)):
+    upper = upper or 3.4e38  # what float32 can hold
+    if not (math.isfinite(value) and 0 <= value <= upper):
         raise ValueError(received + ".")
     return value
 
@@ -113,11 +127,11 @@ def check_labels(dtype, shape, num_classes):
             "one-hot, multi-hot or counts, cast them: `y.astype('float32')`. Halfway between class 3 and class 8 "
             "lies no class, and integers do not tell which of these they are."
         )
-    if len(shape) > 1 and shape[-1] == num_classes and num_classes > 1:
+    if len(shape) > 1 and shape[-1] in (num_classes, None) and num_classes > 1:
         raise ValueError(
-            f"Integer labels whose last axis has num_classes={num_classes} entries can be class indices or one-hot "
-            f"rows. {received}. One-hot or multi-hot: cast them, `y.astype('float32')`. Class indices: encode them "
-            f"yourself, `keras.ops.one_hot(y, {num_classes})`."
+            f"Integer labels whose last axis has, or may have, num_classes={num_classes} entries can be class indices "
+            f"or one-hot rows. {received}. One-hot or multi-hot: cast them, `y.astype('float32')`. Class indices: "
+            f"encode them yourself, `keras.ops.one_hot(y, {num_classes})`."
         )
 
 
@@ -129,6 +143,11 @@ def check_rows(leaves):
     known: dict[int, str] = {}
     for where, leaf in leaves:
         shape = static_shape(leaf)
+        if isinstance(leaf, int | float) or shape == ():
+            raise ValueError(
+                f"{where} must be arrays with a batch axis. Received: {_describe(leaf)}. Of a list of numbers make an "
+                f"array, `np.asarray(...)`: lists are nests of arrays. {_BATCH_FIRST}"
+            )
         if not shape:
             raise ValueError(
                 f"{where} must be dense arrays with a batch axis and a known rank. "

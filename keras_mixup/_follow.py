@@ -18,7 +18,7 @@ def like_predictions(y_true, y_pred):
 
 def can_blend(y_true, y_pred):
     """Whether labels are blended if nobody says: each term of a masked loss has its own mask, so it needs pairs."""
-    return like_predictions(y_true, y_pred) and _ReadMask()(y_pred) is None
+    return like_predictions(y_true, y_pred) and read_mask(y_pred) is None
 
 
 def kind_of_labels(y_true, y_pred):
@@ -52,34 +52,60 @@ def blended(mix, y_true, sample_weight):
     return blend_labels(y_true, mix, ops.convert_to_tensor(sample_weight))
 
 
-def paired(mix, y_true, y_pred):
-    """Every prediction twice, with its own labels and with its partner's: `(2 * batch, ...)`."""
+def terms(mix, y_true, y_pred):
+    """The two terms of a mix, `(labels, predictions)`; the predictions of the partner's carry the partner's mask."""
     ops = _ops.KERAS
-    y_true = ops.convert_to_tensor(y_true)
-    doubled = [ops.concatenate([y_true, ops.take(y_true, mix.partner, axis=0)], axis=0)]
-    doubled.append(ops.concatenate([y_pred, y_pred], axis=0))
-    # A loss of scalar predictions `(batch,)` would average over the batch: give it an axis to average over.
-    doubled = [ops.expand_dims(x, -1) if len(y_pred.shape) == 1 == len(x.shape) else x for x in doubled]
-    mask = _ReadMask()(y_pred)
-    if mask is not None:
-        doubled[1] = _WriteMask()([doubled[1], ops.concatenate([mask, ops.take(mask, mix.partner, axis=0)], axis=0)])
-    return doubled
+    y_true, mask = ops.convert_to_tensor(y_true), read_mask(y_pred)
+    others, other_mask = (None if x is None else ops.take(x, mix.partner, axis=0) for x in (y_true, mask))
+    return [(y_true, y_pred), (others, with_mask(y_pred, other_mask))]
 
 
-def pair_weights(mix, sample_weight, shape):
-    """The weights of the doubled rows: λ·w and (1 - λ)·w[partner], λ and 1 - λ in the given shape if there is no w."""
+def term_weights(mix, sample_weight, shape):
+    """The weights of the two terms, λ·w and (1 - λ)·w[partner]; λ and 1 - λ in the given shape where there is no w."""
     ops = _ops.KERAS
+    shares = [_trailing(share, len(shape)) for share in (mix.weight, mix.complement)]
     if sample_weight is None:
-        own = other = ops.ones((shape[0] // 2, *shape[1:]))
-    else:
-        own = ops.cast(sample_weight, "float32")
-        while len(own.shape) > len(shape) and own.shape[-1] == 1:
-            own = ops.squeeze(own, -1)
-        own = ops.reshape(own, tuple(ops.shape(own)) + (1,) * (len(shape) - len(own.shape)))
-        other = ops.take(own, mix.partner, axis=0)
-    column = (-1,) + (1,) * (len(own.shape) - 1)
-    shares = [ops.reshape(mix.weight, column) * own, ops.reshape(mix.complement, column) * other]
-    return ops.concatenate(shares, axis=0)
+        return [ops.broadcast_to(share, shape) for share in shares]
+    w = ops.cast(sample_weight, "float32")
+    while len(w.shape) > len(shape) and w.shape[-1] == 1:
+        w = ops.squeeze(w, -1)
+    w = _trailing(w, len(shape))
+    return [
+        _trailing(shares[0], len(w.shape)) * w,
+        _trailing(shares[1], len(w.shape)) * ops.take(w, mix.partner, axis=0),
+    ]
+
+
+def _trailing(x, rank):
+    """`x` with axes of size 1 behind its own, up to `rank`."""
+    return _ops.KERAS.reshape(x, tuple(_ops.KERAS.shape(x)) + (1,) * (rank - len(x.shape)))
+
+
+def same_rank(y_true, y_pred):
+    """Labels and predictions with a last axis of size 1 more or less, as Keras aligns them for a loss function."""
+    ops = _ops.KERAS
+    if len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
+        return (y_true, ops.expand_dims(y_pred, -1)) if len(y_pred.shape) == 1 else (ops.squeeze(y_true, -1), y_pred)
+    if len(y_pred.shape) == len(y_true.shape) + 1 and y_pred.shape[-1] == 1:
+        return (ops.expand_dims(y_true, -1), y_pred) if len(y_true.shape) == 1 else (y_true, ops.squeeze(y_pred, -1))
+    return y_true, y_pred
+
+
+def read_mask(x):
+    """The Keras mask of a tensor, or `None`."""
+    return _ReadMask()(x)
+
+
+def joined(tensors):
+    """The tensors behind each other, and so their Keras masks."""
+    masks = [read_mask(x) for x in tensors]
+    mask = None if masks[0] is None else _ops.KERAS.concatenate(masks, axis=0)
+    return with_mask(_ops.KERAS.concatenate(tensors, axis=0), mask)
+
+
+def with_mask(x, mask):
+    """The tensor with this Keras mask, if there is one."""
+    return x if mask is None else _WriteMask()([x, mask])
 
 
 class _ReadMask(keras.layers.Layer):
@@ -104,7 +130,7 @@ class _WriteMask(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs):
-        return inputs[0]
+        return _ops.KERAS.copy(inputs[0])  # the tensor itself keeps its own mask
 
     def compute_mask(self, inputs, previous_mask):
         return inputs[1]

@@ -9,10 +9,12 @@ is one of two things:
   object that the layer and the loss both see stands for it;
 - a `with training_step():` block, for loops written by hand.
 
-Outside of both only the *fact* of a mix is kept, so that a loss can say that it does not know what to follow.
+Outside of both, in a callback too, only the *fact* of a mix is kept, with who called for it: a loss that the same
+caller asks says that it does not know what to follow.
 The stack is walked while a step is traced, or run eagerly; compiled steps do not come here again.
 """
 
+import itertools
 import sys
 import threading
 import types
@@ -20,10 +22,9 @@ import weakref
 
 import keras
 
-# `fit` and its like stand for what runs in them outside of any step: building the model with placeholders, and
-# callbacks. A loss that is asked there finds no mix of an earlier call.
-STEP_NAMES = {"train_step", "test_step", "fit", "evaluate", "predict", "train_on_batch", "test_on_batch"}
-STEP_NAMES |= {f"tf__{name}" for name in STEP_NAMES}  # as AutoGraph renames them
+STEP_NAMES = {"train_step", "test_step", "tf__train_step", "tf__test_step"}  # the latter as AutoGraph renames them
+LIBRARIES = {"keras", "keras_mixup", "tensorflow", "jax", "torch"}
+BUILDING = "compute_output_spec"  # Keras runs a layer, a loss or a metric on placeholders, to learn shapes
 
 
 class Pass:
@@ -43,10 +44,10 @@ class _Steps(threading.local):
     def __init__(self):
         self.blocks = []  # open `training_step` blocks, each with the train_step frame around it
         self.passes = {}  # step -> {id(layer): Pass}
-        self.astray: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside of any step
 
 
 _steps = _Steps()
+_astray: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # layer that mixed outside of any step -> callers
 
 
 class training_step:
@@ -80,8 +81,11 @@ class training_step:
 def note(layer, mix):
     """Notes that `layer` has mixed with `mix`, or passed its inputs on unmixed (`None`), in the running step."""
     step = _current()
+    if step is _PLACEHOLDERS:
+        return
     if step is None:
-        _steps.astray.discard(layer) if mix is None else _steps.astray.add(layer)
+        if mix is not None:
+            _astray[layer] = _callers()
         return
     done = _steps.passes.setdefault(step, {}).setdefault(id(layer), Pass(layer))
     if mix is None:
@@ -92,7 +96,6 @@ def note(layer, mix):
 
 def forget(layer):
     """Drops what `layer` did in the running step, which is over. Tells whether its mix, if any, was followed."""
-    _steps.astray.discard(layer)
     step = _current()
     passes = _steps.passes.get(step, {})
     done = passes.pop(id(layer), None)
@@ -111,9 +114,10 @@ def mix_to_follow(name=None, *, loss):
     """
     step = _current()
     if step is None:
-        if len(_steps.astray):
-            raise RuntimeError(_ASTRAY.format(names=_names(_steps.astray)))
-        return None
+        running = {(id(frame), frame.f_code) for frame in _frames()}
+        astray = [layer for layer, callers in _astray.items() if running.intersection(callers)]
+        if astray:
+            raise RuntimeError(_ASTRAY.format(names=_names(astray)))
     passes = [p for p in _steps.passes.get(step, {}).values() if p.mixes]
     if name is not None and passes:
         known, passes = passes, [p for p in passes if p.name == name]
@@ -139,17 +143,31 @@ def _current():
         alive = set(_frames())
         for step in [s for s in _steps.passes if s not in alive and s not in _steps.blocks]:
             del _steps.passes[step]
-    if _steps.blocks and _steps.blocks[-1].around is frame:
+    if frame is not _PLACEHOLDERS and _steps.blocks and _steps.blocks[-1].around is frame:
         return _steps.blocks[-1]
     return frame
+
+
+_PLACEHOLDERS = object()  # stands for a step in which nothing is mixed
 
 
 def _step_frame():
     """The innermost frame of a `train_step` or `test_step` of a Keras model on the stack, or `None`."""
     for frame in _frames():
+        if frame.f_code.co_name == BUILDING:
+            return _PLACEHOLDERS
         if frame.f_code.co_name in STEP_NAMES and isinstance(frame.f_locals.get("self"), keras.Model):
             return frame
     return None
+
+
+def _callers():
+    """The nearest frames outside of the libraries, by which a loop is known again that mixes and then asks a loss.
+
+    The frames themselves are not kept, with all that they hold.
+    """
+    outside = (f for f in _frames() if str(f.f_globals.get("__name__")).split(".")[0] not in LIBRARIES)
+    return [(id(frame), frame.f_code) for frame in itertools.islice(outside, 4)]
 
 
 def _frames():
@@ -191,8 +209,8 @@ UNFOLLOWED = (
     "`mixup(x, labels=())`."
 )
 _ASTRAY = (
-    "Inputs were mixed outside of a training step ({names} called with training=True), and `MixLoss` or `MixMetric` "
-    "called outside of one cannot tell whether its predictions come from that mix. In a training loop of your own "
-    "say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
-    "training=True))`. If that mix was only looked at, call the layer once without training, `layer(x)`, to drop it."
+    "Inputs were mixed outside of a training step ({names} called with training=True), and a `MixLoss` or `MixMetric` "
+    "that is called outside of one cannot tell whether its predictions come from that mix. In a training loop of your "
+    "own say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
+    "training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed there."
 )

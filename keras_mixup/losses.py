@@ -1,5 +1,7 @@
 """`MixLoss`: any Keras loss, with labels that follow the mix made in this step."""
 
+import re
+
 import keras
 
 from keras_mixup import _checks, _follow, _steps
@@ -88,20 +90,31 @@ class MixLoss(keras.losses.Loss):
         return self.loss(y_true, y_pred, sample_weight)
 
     def _paired(self, mix, y_true, y_pred, sample_weight):
-        """One call over both halves; then the wrapped loss's reduction, as it would be over one."""
-        y_true, y_pred = _follow.paired(mix, y_true, keras.ops.convert_to_tensor(y_pred))
-        values = self.loss.call(*(keras.ops.cast(x, self.dtype) for x in (y_true, y_pred)))
+        """The values of both terms; then the wrapped loss's weighting, masking and reduction, as over one of them."""
+        terms = _follow.terms(mix, y_true, keras.ops.convert_to_tensor(y_pred))
+        values = [self._values(*term) for term in terms]
+        weights = _follow.term_weights(mix, sample_weight, keras.ops.shape(values[0]))
+        masks = [_follow.read_mask(predictions) for _, predictions in terms]
+        masked = _follow.joined([_follow.with_mask(v, mask) for v, mask in zip(values, masks, strict=True)])
+        reduce = _Values(_follow.joined(values), self.reduction, self.dtype)
+        result = reduce(masked, masked, keras.ops.concatenate(weights, axis=0))
+        if self.reduction in (None, "none"):
+            return sum(keras.ops.split(result, 2, axis=0))
+        return result * 2.0 if self.reduction in ("mean", "sum_over_batch_size") else result
+
+    def _values(self, y_true, y_pred):
+        """The wrapped loss's value for each sample."""
+        # Scalar predictions `(batch,)` would be averaged over the batch: give them an axis to average over.
+        scalar = len(y_pred.shape) == 1
+        y_true, y_pred = (keras.ops.expand_dims(x, -1) if scalar and len(x.shape) == 1 else x for x in (y_true, y_pred))
+        values = self.loss.call(keras.ops.cast(y_true, self.dtype), keras.ops.cast(y_pred, self.dtype))
         if len(values.shape) == 0:
             raise ValueError(
                 f"Loss {self.loss.name!r} gives one number for the whole batch, so its labels cannot be followed in "
                 "pairs of samples. Use a loss with a value for each sample, or labels with the shape of the "
                 f"predictions (one-hot), which are blended: `MixLoss({type(self.loss).__name__}(...), pairwise=False)`."
             )
-        reduce = _Values(values, self.reduction, self.dtype)
-        result = reduce(y_pred, y_pred, _follow.pair_weights(mix, sample_weight, keras.ops.shape(values)))
-        if self.reduction in (None, "none"):
-            return sum(keras.ops.split(result, 2, axis=0))
-        return result * 2.0 if self.reduction in ("mean", "sum_over_batch_size") else result
+        return values
 
 
 class _Values(keras.losses.Loss):
@@ -119,23 +132,25 @@ class _FunctionLoss(keras.losses.Loss):
     """A function `(y_true, y_pred) -> values` as a loss, as `compile` makes one of it."""
 
     def __init__(self, fn, name):
-        super().__init__(name=name)
+        super().__init__(name=re.sub(r"\W", "", name) or None)
         self.fn = fn
 
     def call(self, y_true, y_pred):
-        return self.fn(y_true, y_pred)
+        return self.fn(*_follow.same_rank(y_true, y_pred))
+
+
+class _Crossentropy(_FunctionLoss):
+    """What `compile(loss="crossentropy")` takes for labels and predictions of these shapes."""
+
+    def call(self, y_true, y_pred):
+        kind = _follow.kind_of_labels(y_true, y_pred)
+        return getattr(keras.losses, f"{kind}_crossentropy")(*_follow.same_rank(y_true, y_pred))
 
 
 def _as_loss(loss):
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
-        return _FunctionLoss(_crossentropy, loss)
+        return _Crossentropy(None, loss)
     found = keras.losses.get(loss)
     if isinstance(found, keras.losses.Loss):
         return found
-    return _FunctionLoss(found, loss if isinstance(loss, str) else getattr(loss, "__name__", None))
-
-
-def _crossentropy(y_true, y_pred):
-    """What `compile(loss="crossentropy")` takes for labels and predictions of these shapes."""
-    kind = _follow.kind_of_labels(y_true, y_pred)
-    return getattr(keras.losses, f"{kind}_crossentropy")(y_true, y_pred)
+    return _FunctionLoss(found, loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__))

@@ -52,11 +52,13 @@ class MixMetric(keras.metrics.Metric):
         blend = _follow.can_blend(y_true, y_pred) if self.pairwise is None else not self.pairwise
         if blend:
             y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)
-        else:
-            y_true, y_pred = _follow.paired(mix, y_true, keras.ops.convert_to_tensor(y_pred))
-            rows = keras.ops.shape(y_pred)[:1] if len(y_pred.shape) < 3 else keras.ops.shape(y_pred)[:-1]
-            sample_weight = _follow.pair_weights(mix, sample_weight, rows)
-        return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
+            return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
+        y_pred = keras.ops.convert_to_tensor(y_pred)
+        aligned = keras.ops.shape(_follow.same_rank(y_true, y_pred)[1])
+        weights = _follow.term_weights(mix, sample_weight, aligned[: max(1, len(aligned) - 1)])
+        for (labels, predictions), weight in zip(_follow.terms(mix, y_true, y_pred), weights, strict=True):
+            self.metric.update_state(labels, predictions, sample_weight=weight)
+        return None
 
     def result(self):
         return self.metric.result()

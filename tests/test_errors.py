@@ -22,6 +22,7 @@ def batches(*arrays):
         ({"alpha": -0.1}, ValueError, r"`alpha`: expected a finite number, 0 or above.*Received: alpha=-0\.1"),
         ({"alpha": float("nan")}, ValueError, r"Received: alpha=nan"),
         ({"alpha": float("inf")}, ValueError, r"Received: alpha=inf"),
+        ({"alpha": 1e39}, ValueError, r"Received: alpha=1e\+39"),
         ({"alpha": "0.2"}, TypeError, r"Received: alpha='0\.2' \(of type str\)"),
         ({"alpha": True}, TypeError, r"Received: alpha=True"),
         ({"alpha": None}, TypeError, r"Received: alpha=None"),
@@ -56,6 +57,10 @@ MISTAKES = {
         (X, np.eye(4, dtype="int64")), {"num_classes": 4}, ValueError,
         r"can be class indices or one-hot.*`y\.astype\('float32'\)`.*`keras\.ops\.one_hot\(y, 4\)`",
     ),
+    "class indices as floats": (
+        (X, INDICES.astype("float32")), {"num_classes": 4}, ValueError,
+        r"no labels are class indices.*float32 and shape \(\D*4\D*\).*`tf\.cast\(y, 'int32'\)`.*leave num_classes out",
+    ),
     "string labels": ((X, np.array(list("abcd"))), {}, TypeError, r"Labels must be floating.*Take them out"),
     "tokens": ((np.arange(8).reshape(4, 2), ONE_HOT), {}, TypeError, r"dtype int64.*keras\.layers\.Embedding"),
     "batch sizes": ((X, ONE_HOT[:3]), {}, ValueError, r"same batch size.*\(4, 6, 6, 3\).*\(3, 4\).*batch first"),
@@ -68,7 +73,7 @@ MISTAKES = {
         ({"images": X, "labels": ONE_HOT, "bounding_boxes": ONE_HOT},), {}, ValueError, r"boxes cannot be mixed yet",
     ),
     "sample dict and labels": (({"images": X}, ONE_HOT), {}, ValueError, r"brings its own labels and weights"),
-    "scalars": ((np.float32(1), ONE_HOT), {}, ValueError, r"must be dense arrays with a batch axis.*shape \(\)"),
+    "scalars": ((np.float32(1), ONE_HOT), {}, ValueError, r"must be arrays with a batch axis.*shape \(\)"),
 }  # fmt: skip
 
 
@@ -133,6 +138,20 @@ def test_inputs_alone_in_a_map_through_a_model():
 
     with pytest.raises(ValueError, match="labels must be mixed together with the inputs"):
         batches(X, ONE_HOT).map(lambda x, y: (augment(x, training=True), y))
+
+
+def test_integer_labels_of_unknown_width():
+    """Class indices and one-hot rows cannot be told apart, if the last axis is not known."""
+    spec = (tf.TensorSpec((None, 2)), tf.TensorSpec((None, None), "int32"))
+    dataset = tf.data.Dataset.from_generator(lambda: iter([(np.ones((4, 2)), np.eye(4))]), output_signature=spec)
+
+    with pytest.raises(ValueError, match=r"has, or may have, num_classes=4 entries.*shape \(None, None\)"):
+        MixUp(num_classes=4).mix_dataset(dataset)
+
+
+def test_a_list_of_labels():
+    with pytest.raises(ValueError, match=r"must be arrays with a batch axis.*`np\.asarray\(\.\.\.\)`"):
+        MixUp(num_classes=4).mix_numpy(X, INDICES.tolist(), seed=0)
 
 
 def test_a_dataset_of_inputs_alone():

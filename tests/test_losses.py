@@ -176,6 +176,21 @@ def test_scalar_predictions_are_paired_sample_by_sample():
     np.testing.assert_allclose(scalar(value), expected, rtol=1e-5)
 
 
+def test_a_loss_that_looks_across_the_batch_sees_one_batch():
+    """The two terms are two calls: what a loss computes over the batch is not computed over a doubled one."""
+    spread = lambda y, p: keras.ops.sum(keras.ops.abs(y - p), axis=-1) / keras.ops.norm(p)
+    y = RNG.normal(size=(BATCH, 3)).astype("float32")
+    model = build(None)
+    x, M = first_mix()
+
+    with training_step():
+        value = MixLoss(spread, pairwise=True)(y, model(X, training=True))
+
+    prediction = keras.ops.convert_to_numpy(plain(model, x)).astype("float64")
+    per_sample = lambda y, p: np.abs(y - p).sum() / np.linalg.norm(prediction)
+    np.testing.assert_allclose(scalar(value), reference.paired_loss(M, per_sample, y, prediction).mean(), rtol=2e-5)
+
+
 def test_each_term_of_a_masked_loss_has_its_own_mask():
     """The padding of a sample masks its own label term; the valid steps are counted as Keras counts them."""
     x = RNG.normal(size=(BATCH, TIME, 5)).astype("float32")
@@ -242,6 +257,27 @@ def test_names_functions_and_objects_are_one_loss(loss):
         prediction = model(X, training=True)
         value, expected = (scalar(f(INDICES, prediction)) for f in (wrapped, MixLoss(object_loss)))
     assert value == pytest.approx(expected, rel=1e-6)
+
+
+NAMES = ["mse", "huber", "poisson", "hinge", "squared_hinge", "kl_divergence", "binary_crossentropy", "crossentropy"]
+ALIGNED = [((8,), (8, 1)), ((8, 4), (8, 4, 1)), ((8, 3), (8, 3)), ((8, 4, 1), (8, 4))]
+
+
+@pytest.mark.parametrize("loss", [*NAMES, lambda y, p: keras.ops.square(y - p)])
+@pytest.mark.parametrize("shapes", ALIGNED, ids=str)
+def test_names_and_functions_are_what_compile_makes_of_them(loss, shapes):
+    """Labels and predictions with an axis of size 1 more or less are aligned, not broadcast against each other."""
+    y = RNG.integers(0, 2, shapes[0]).astype("float32")
+    p = RNG.uniform(0.1, 0.9, shapes[1]).astype("float32")
+    if loss == "crossentropy" and shapes == ALIGNED[-1]:
+        loss = "mae"  # Keras takes these for class indices, and then refuses them
+    compiled = []
+    for candidate in (MixLoss(loss), loss):
+        model = keras.Sequential([keras.Input(shapes[1][1:]), keras.layers.Identity()])
+        model.compile("sgd", candidate)
+        compiled.append(model.evaluate(p, y, verbose=0))
+
+    assert compiled[0] == compiled[1]
 
 
 def test_without_a_mix_it_is_exactly_the_wrapped_loss(jit_compile):

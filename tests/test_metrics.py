@@ -108,6 +108,21 @@ def test_binary_accuracy_and_regression_metrics_follow():
     np.testing.assert_allclose(float(blended.result()), np.abs(M @ y - p).mean(), rtol=1e-5)
 
 
+def test_sequences_of_one_number_each_follow():
+    """Labels (B, T) against predictions (B, T, 1), where Keras drops the last axis."""
+    y, p = RNG.normal(size=(BATCH, 4)).astype("float32"), RNG.normal(size=(BATCH, 4, 1)).astype("float32")
+    layer, eye = MixUp(1.0, seed=0), np.eye(BATCH, dtype="float32")
+    M, metric = layer.mix_numpy(eye, eye, seed=0)[1], MixMetric("mse")
+
+    with training_step():
+        layer(X[:BATCH], training=True)
+        metric.update_state(y, p)
+
+    error = lambda y: ((y - p[..., 0]) ** 2).mean(axis=1)
+    expected = (np.diag(M) * error(y) + (1 - np.diag(M)) * error(y[other(M)])).mean()
+    np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-5)
+
+
 def test_reset_name_and_config():
     """The wrapper resets, names and configures as the wrapped metric."""
     metric = MixMetric(keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top2"), layer="mix", pairwise=None)

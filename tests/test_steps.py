@@ -239,17 +239,40 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match=r"outside of a training step.*with keras_mixup\.training_step\(\):"):
             model.loss(Y, prediction)
 
-    def test_a_clean_call_or_the_end_of_the_layer_drops_a_stray_mix(self):
-        model = build(mix=False, metrics=False)
-        layer = MixUp(1.0)
-        layer(X, training=True)
-        layer(X)
-        assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
-        layer(X, training=True)
-        del layer
-        gc.collect()
+    @pytest.mark.parametrize("between", ["nothing", "a clean call", "evaluate"])
+    def test_what_comes_between_does_not_hide_the_mix(self, between):
+        """A clean pass for logging, or an evaluation, between the mixed pass and the loss."""
+        model = build()
+        prediction = model(X, training=True)
+        {"nothing": lambda: None, "a clean call": lambda: model(X), "evaluate": lambda: model.test_on_batch(X, Y)}[
+            between
+        ]()
+
+        with pytest.raises(RuntimeError, match="outside of a training step"):
+            model.loss(Y, prediction)
+        with training_step():
+            assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_a_mix_that_others_made_does_not_matter(self):
+        """Who asks a loss without having called for a mix gets the plain loss."""
+        layer, model = MixUp(1.0), build(mix=False, metrics=False)
+        thread = threading.Thread(target=lambda: layer(X, training=True))
+        thread.start()
+        thread.join()
 
         assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_a_callback_that_mixes_and_one_that_asks_a_loss(self, how):
+        """What a callback looks at is followed neither by the training nor by another callback, silently at least."""
+        layer, model = MixUp(1.0), build(how, mix=False, metrics=False)
+        look = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: layer(X, training=True))
+        ask = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: model.loss(Y, model(X)))
+
+        losses = model.fit(X, Y, batch_size=8, epochs=3, shuffle=False, verbose=0, callbacks=[look]).history["loss"]
+
+        assert losses == [pytest.approx(plain_loss(model), rel=1e-5)] * 3
+        with pytest.raises(RuntimeError, match="outside of a training step"):
+            model.fit(X, Y, verbose=0, callbacks=[look, ask])
 
     def test_labels_given_to_the_layer_leave_nothing_to_follow(self):
         soft = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -273,6 +296,36 @@ class TestLoopsByHand:
         assert number(inner) != number(loss)
         assert not _steps._steps.blocks
         assert not _steps._steps.passes
+
+
+class TestBuilding:
+    """Keras runs a model on placeholders to learn shapes; that is no pass of a step."""
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.mix = MixUp(1.0, seed=0)
+            self.head = keras.Sequential([dense()])
+
+        def call(self, x, training=None):
+            return self.head(self.mix(x, training=training))
+
+    @pytest.mark.parametrize("train_on", ["fit", "batch"])
+    def test_a_subclassed_model_that_is_built_in_its_first_step(self, how, train_on):
+        model = self.Subclassed()
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        loss = train(model) if train_on == "fit" else model.train_on_batch(X, Y)
+
+        assert loss == pytest.approx(train(build(how)), rel=1e-5)
+
+    def test_a_subclassed_model_that_is_built_in_a_block(self):
+        model, loss_fn = self.Subclassed(), build().loss
+
+        with training_step():
+            loss = loss_fn(Y, model(X, training=True))
+
+        assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
 class TestMixesThatNoLossFollows:

@@ -31,7 +31,7 @@ class _EndOfStep(keras.metrics.Metric):
         """Nothing is measured."""
 
     def reset_state(self):
-        self._forget()
+        """Nothing is kept from step to step."""
 
     def result(self):
         if not self._forget() and not self._warned:

@@ -28,8 +28,9 @@ class MixUp(MixLayer):
         same_on_batch: Boolean, whether all samples of a batch share one λ. Defaults to `False`.
         pairing: `"shuffle"` to draw the partners, as one cycle through the batch so that no sample is its own
             partner; `"roll"` for the row before, which costs less where the batch is sharded over devices.
-        num_classes: Integer or `None`. With it integer labels are class indices and come out as one-hot rows. Not
-            needed where the labels follow through `MixLoss`.
+        num_classes: Integer or `None`. With it integer labels (and masks, of a sample dict) are class indices and come
+            out as one-hot rows; an index outside of 0 to `num_classes - 1`, such as a void label, as a row of zeros.
+            Not needed where the labels follow through `MixLoss`.
         dominant: Boolean, whether λ = max(λ, 1 - λ), so that the original keeps the greater share. Defaults to `False`.
         seed: Integer >= 0 or `None`. The same seed gives the same draws, on every backend.
         **layer_kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.

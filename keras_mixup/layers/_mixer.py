@@ -40,7 +40,8 @@ class Mixer:
         """Mixes every batch of a `tf.data.Dataset`, under any Keras backend.
 
         The draws are a function of the layer's seed, the epoch and the position of the batch: the same in every
-        run, also with parallel calls; other ones in every epoch; resumed exactly from an iterator's checkpoint.
+        run, also with parallel calls; other ones in every epoch; resumed exactly from an iterator's checkpoint. (As for
+        all of TensorFlow's seeds, its global seed counts too, if one is set.)
 
         Args:
             dataset: A batched `tf.data.Dataset` of `(x, y)`, `(x, y, sample_weight)` or sample dicts.
@@ -166,8 +167,11 @@ class Mixer:
         self._check_labels(batch)
 
     def _check_labels(self, batch):
-        for y in keras.tree.flatten(batch.labels) if batch.labels is not None else ():
-            _checks.check_labels(_ops.dtype_of(y), y.shape, self.num_classes)
+        labels = [(_ops.dtype_of(y), y.shape) for y in keras.tree.flatten(batch.labels) if y is not None]
+        for dtype, shape in labels:
+            _checks.check_labels(dtype, shape, self.num_classes)
+        if self.num_classes is not None:
+            _checks.check_use_of_classes(labels, self.num_classes)
 
     def _check_no_schedules(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
