@@ -11,6 +11,7 @@ is one of two things:
 
 Outside of both, in a callback too, only the *fact* of a mix is kept, with who called for it: a loss that the same
 caller asks says that it does not know what to follow.
+
 The stack is walked while a step is traced, or run eagerly; compiled steps do not come here again.
 """
 
@@ -31,7 +32,6 @@ class Pass:
     """What one layer did in one step."""
 
     def __init__(self, layer):
-        self.layer = weakref.ref(layer)
         self.name = layer.name
         self.mixes = []
         self.clean = 0
@@ -181,14 +181,11 @@ def _names(layers):
     return ", ".join(sorted(repr(layer.name) for layer in layers))
 
 
-_WAYS_OUT = (
-    "Ways out: mix once, in front of the branches; one `RandomMix([...])` instead of several layers; mix in the "
-    "input pipeline, `mixup.mix_dataset(dataset)`; or, for parallel branches with a loss each, name the layer that "
-    "a loss follows, `MixLoss(..., layer={first!r})`."
-)
 _SEVERAL = (
     "Several layers mixed in this step: {names}. Expected one mix a step for each loss, because from the loss "
-    "layers in series and in parallel look alike. " + _WAYS_OUT
+    "layers in series and in parallel look alike. Ways out: mix once, in front of the branches; one `RandomMix([...])` "
+    "instead of several layers; mix in the input pipeline, `mixup.mix_dataset(dataset)`; or, for parallel branches "
+    "with a loss each, name the layer that a loss follows, `MixLoss(..., layer={first!r})`."
 )
 _TWICE = (
     "Layer {name!r} mixed {calls} times in this step (shared between branches, inside `TimeDistributed`, or called "
