@@ -63,17 +63,14 @@ def terms(mix, y_true, y_pred):
 def term_weights(mix, sample_weight, shape):
     """The weights of the two terms, λ·w and (1 - λ)·w[partner]; λ and 1 - λ in the given shape where there is no w."""
     ops = _ops.KERAS
-    shares = [_trailing(share, len(shape)) for share in (mix.weight, mix.complement)]
     if sample_weight is None:
-        return [ops.broadcast_to(share, shape) for share in shares]
+        return [ops.broadcast_to(_trailing(share, len(shape)), shape) for share in (mix.weight, mix.complement)]
     w = ops.cast(sample_weight, "float32")
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     w = _trailing(w, len(shape))
-    return [
-        _trailing(shares[0], len(w.shape)) * w,
-        _trailing(shares[1], len(w.shape)) * ops.take(w, mix.partner, axis=0),
-    ]
+    own, other = (_trailing(share, len(w.shape)) for share in (mix.weight, mix.complement))
+    return [own * w, other * ops.take(w, mix.partner, axis=0)]
 
 
 def _trailing(x, rank):

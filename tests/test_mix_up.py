@@ -226,6 +226,12 @@ class TestForms:
         np.testing.assert_array_equal(x, images[:rows])
         np.testing.assert_array_equal(y, eye[:rows])
 
+    def test_a_batch_of_one_is_exact_whatever_the_chance(self, images, eye):
+        """Blending a sample with itself would change its last bits."""
+        for seed in range(20):
+            x, _ = MixUp(1.0, probability=0.999).mix_numpy(images[:1], eye[:1], seed=seed)
+            np.testing.assert_array_equal(x, images[:1])
+
 
 class TestDtypes:
     @pytest.mark.parametrize("place", places.PLACES)
