@@ -9,14 +9,16 @@ is one of two things:
   object that the layer and the loss both see stands for it;
 - a `with training_step():` block, for loops written by hand.
 
-Outside of both, in a callback too, only the *fact* of a mix is kept, with who called for it: a loss that the same
-caller asks says that it does not know what to follow.
+Outside of both only the *fact* of a mix is kept, with who called for it: a loss that the same caller asks says that it
+does not know what to follow.
 
 The stack is walked while a step is traced, or run eagerly; compiled steps do not come here again.
 """
 
 import itertools
+import os
 import sys
+import sysconfig
 import threading
 import types
 import weakref
@@ -24,7 +26,9 @@ import weakref
 import keras
 
 STEP_NAMES = {"train_step", "test_step", "tf__train_step", "tf__test_step"}  # the latter as AutoGraph renames them
-LIBRARIES = {"keras", "keras_mixup", "tensorflow", "jax", "torch"}
+# Where Python and installed packages live, and this package.
+PATHS = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
+INSTALLED = (*PATHS, os.path.dirname(__file__), "<frozen")
 BUILDING = "compute_output_spec"  # Keras runs a layer, a loss or a metric on placeholders, to learn shapes
 
 
@@ -162,12 +166,14 @@ def _step_frame():
 
 
 def _callers():
-    """The nearest frames outside of the libraries, by which a loop is known again that mixes and then asks a loss.
+    """The nearest run of frames of the user's own code: what knows a loop again that mixes and then asks a loss.
 
-    The frames themselves are not kept, with all that they hold.
+    It ends at installed code (a test runner, a notebook's kernel), which runs unrelated things one after another. The
+    frames themselves are not kept, with all that they hold.
     """
-    outside = (f for f in _frames() if str(f.f_globals.get("__name__")).split(".")[0] not in LIBRARIES)
-    return [(id(frame), frame.f_code) for frame in itertools.islice(outside, 4)]
+    installed = lambda frame: frame.f_code.co_filename.startswith(INSTALLED)
+    own = itertools.takewhile(lambda frame: not installed(frame), itertools.dropwhile(installed, _frames()))
+    return [(id(frame), frame.f_code) for frame in own]
 
 
 def _frames():
