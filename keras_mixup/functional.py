@@ -15,17 +15,20 @@ import keras
 from keras_mixup import _checks, _ops
 from keras_mixup._random import Random, key_of
 
-__all__ = ["Mix", "Random", "blend", "blend_labels", "draw_partners", "draw_weights", "encode_labels", "random"]
+__all__ = [
+    "Mix",
+    "Random",
+    "blend",
+    "blend_labels",
+    "draw_partners",
+    "draw_weights",
+    "encode_labels",
+    "random",
+    "shares",
+]
 
 
-class _Mix(NamedTuple):
-    weight: Any
-    complement: Any
-    partner: Any
-    keep: Any
-
-
-class Mix(_Mix):
+class Mix(NamedTuple):
     """The draw for one batch: which rows are blended, and how much of each.
 
     Build one by hand to know exactly what is mixed:
@@ -45,10 +48,17 @@ class Mix(_Mix):
             over each sample.
     """
 
-    def __new__(cls, weight, complement=None, partner=None, keep=None):
-        if partner is None:
-            raise TypeError("A mix needs its partners: `Mix(weight=..., partner=...)`, both of shape (batch,).")
-        return super().__new__(cls, weight, 1 - weight if complement is None else complement, partner, keep)
+    weight: Any
+    complement: Any = None
+    partner: Any = None
+    keep: Any = None
+
+
+def shares(mix):
+    """λ and 1 - λ of a mix, each `(batch,)`."""
+    if mix.partner is None:
+        raise TypeError("A mix needs its partners: `Mix(weight=..., partner=...)`, both of shape (batch,).")
+    return mix.weight, (1 - mix.weight if mix.complement is None else mix.complement)
 
 
 def random(seed, like=None):
@@ -113,7 +123,7 @@ def blend(x, mix, dtype=None):
 
     Computed in float32 or wider, and returned in `dtype` (by default the array's own, float32 for integers).
     """
-    own, other = (mix.weight, mix.complement) if mix.keep is None else (mix.keep, 1.0 - mix.keep)
+    own, other = shares(mix) if mix.keep is None else (mix.keep, 1.0 - mix.keep)
     return keras.tree.map_structure(lambda leaf: _blend(leaf, mix, own, other, dtype), x)
 
 
@@ -131,7 +141,7 @@ def blend_labels(labels, mix, sample_weight=None):
             the labels.
     """
     if sample_weight is None:
-        return keras.tree.map_structure(lambda y: _blend(y, mix, mix.weight, mix.complement, _label_dtype(y)), labels)
+        return keras.tree.map_structure(lambda y: _blend(y, mix, *shares(mix), dtype=_label_dtype(y)), labels)
     weights = keras.tree.map_structure(lambda w: _weigh(w, mix), sample_weight)
     if keras.tree.is_nested(sample_weight):
         mixed = keras.tree.map_structure_up_to(
@@ -171,7 +181,7 @@ def _blend(x, mix, weight, complement, dtype=None):
 
 
 def _weigh(w, mix):
-    return _blend(w, mix, mix.weight, mix.complement, _ops.widened(_ops.dtype_of(w)))
+    return _blend(w, mix, *shares(mix), dtype=_ops.widened(_ops.dtype_of(w)))
 
 
 def _blend_weighted(y, mix, sample_weight):
@@ -181,7 +191,7 @@ def _blend_weighted(y, mix, sample_weight):
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     _checks.check_weight_rank(w.shape, y.shape)
-    weight, complement = (_trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in (mix.weight, mix.complement))
+    weight, complement = (_trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
     own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
     counts = own + other > 0  # two samples of weight 0 are blended plainly: their loss is not counted
     own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)

@@ -129,9 +129,9 @@ def test_a_mix_by_hand_needs_no_complement_but_partners():
     """`complement` is 1 - λ unless it is given."""
     mix = Mix(np.float32([0.75, 1]), partner=np.array([1, 0]))
 
-    assert mix.complement.tolist() == [0.25, 0]
+    assert functional.blend(np.float32([0, 4]), mix).tolist() == [1, 4]
     with pytest.raises(TypeError, match="needs its partners"):
-        Mix(np.float32([1]))
+        functional.blend(np.float32([0]), Mix(np.float32([1])))
 
 
 SHAPES = {  # of labels: of the sample weights that fit them

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mixup import _checks, _ops
 from keras_mixup._random import Random, key_of
-from keras_mixup.functional import Mix, blend, blend_labels, encode_labels
+from keras_mixup.functional import Mix, blend, blend_labels, encode_labels, shares
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
@@ -134,7 +134,7 @@ class Mixer:
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
         mix = self.draw(ops, random, shape)
-        weight, complement = mix.weight, mix.complement
+        weight, complement = shares(mix)
         if self.dominant:
             weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
         rows = ops.cast(ops.arange(shape[0]), _ops.dtype_of(mix.partner))
