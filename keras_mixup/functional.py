@@ -141,7 +141,7 @@ def blend_labels(labels, mix, sample_weight=None):
             the labels.
     """
     if sample_weight is None:
-        return keras.tree.map_structure(lambda y: _blend(y, mix, *shares(mix), dtype=_label_dtype(y)), labels)
+        return keras.tree.map_structure(lambda y: _weigh(y, mix), labels)
     weights = keras.tree.map_structure(lambda w: _weigh(w, mix), sample_weight)
     if keras.tree.is_nested(sample_weight):
         mixed = keras.tree.map_structure_up_to(
@@ -180,8 +180,10 @@ def _blend(x, mix, weight, complement, dtype=None):
     return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
 
 
-def _weigh(w, mix):
-    return _blend(w, mix, *shares(mix), dtype=_ops.widened(_ops.dtype_of(w)))
+def _weigh(x, mix):
+    """`x` blended by λ, in float32 or wider: labels and weights."""
+    weight, complement = shares(mix)
+    return _blend(x, mix, weight, complement, _label_dtype(x))
 
 
 def _blend_weighted(y, mix, sample_weight):
