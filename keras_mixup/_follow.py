@@ -3,7 +3,7 @@
 import keras
 
 from keras_mixup import _ops
-from keras_mixup.functional import blend_labels, shares
+from keras_mixup.functional import blend_labels, shares, trailing
 
 
 def like_predictions(y_true, y_pred):
@@ -64,18 +64,13 @@ def term_weights(mix, sample_weight, shape):
     """The weights of the two terms, λ·w and (1 - λ)·w[partner]; λ and 1 - λ in the given shape where there is no w."""
     ops = _ops.KERAS
     if sample_weight is None:
-        return [ops.broadcast_to(_trailing(share, len(shape)), shape) for share in shares(mix)]
+        return [ops.broadcast_to(trailing(ops, share, len(shape)), shape) for share in shares(mix)]
     w = ops.cast(sample_weight, "float32")
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
-    w = _trailing(w, len(shape))
-    own, other = (_trailing(share, len(w.shape)) for share in shares(mix))
+    w = trailing(ops, w, len(shape))
+    own, other = (trailing(ops, share, len(w.shape)) for share in shares(mix))
     return [own * w, other * ops.take(w, mix.partner, axis=0)]
-
-
-def _trailing(x, rank):
-    """`x` with axes of size 1 behind its own, up to `rank`."""
-    return _ops.KERAS.reshape(x, tuple(_ops.KERAS.shape(x)) + (1,) * (rank - len(x.shape)))
 
 
 def same_rank(y_true, y_pred):

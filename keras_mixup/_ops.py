@@ -10,6 +10,7 @@ This is the only file that knows TensorFlow, NumPy and the name of the Keras bac
 imported only where a TensorFlow tensor has already arrived.
 """
 
+import functools
 import sys
 
 import keras
@@ -137,12 +138,12 @@ class TensorFlowOps:
 
 KERAS = KerasOps()
 NUMPY = NumpyOps()
-_loaded: dict[str, TensorFlowOps] = {}
 
 
+@functools.cache
 def tensorflow_ops():
     """The one `TensorFlowOps`, made when the first TensorFlow tensor arrives."""
-    return _loaded.setdefault("tensorflow", TensorFlowOps()) if not _loaded else _loaded["tensorflow"]
+    return TensorFlowOps()
 
 
 def ops_for(*nests):

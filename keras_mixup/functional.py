@@ -175,7 +175,7 @@ def _blend(x, mix, weight, complement, dtype=None):
     dtype = dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
     wide = _ops.widened(dtype)
     rank = len(x.shape)
-    weight, complement = (_trailing(ops, ops.cast(w, wide), rank) for w in (weight, complement))
+    weight, complement = (trailing(ops, ops.cast(w, wide), rank) for w in (weight, complement))
     partner = ops.take(x, mix.partner, axis=0)
     return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
 
@@ -193,7 +193,7 @@ def _blend_weighted(y, mix, sample_weight):
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     _checks.check_weight_rank(w.shape, y.shape)
-    weight, complement = (_trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
+    weight, complement = (trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
     own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
     counts = own + other > 0  # two samples of weight 0 are blended plainly: their loss is not counted
     own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
@@ -204,6 +204,6 @@ def _label_dtype(y):
     return _ops.widened(_ops.dtype_of(y))
 
 
-def _trailing(ops, x, rank):
+def trailing(ops, x, rank):
     """`x` with axes of size 1 behind its own, up to `rank`."""
     return ops.reshape(x, tuple(ops.shape(x)) + (1,) * (rank - len(x.shape)))
