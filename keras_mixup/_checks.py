@@ -171,6 +171,25 @@ def check_weight_rank(weight_shape, label_shape):
         )
 
 
+def check_hidden_rows(first, now):
+    """The hidden states of one batch have one number of rows at all depths. Both are lists of shapes."""
+    rows = {shape[0] for shape in (first, *now) if isinstance(shape[0], int)}
+    if len(rows) > 1:
+        raise ValueError(
+            "The hidden states must have the same batch size (axis 0) at every depth where they may be mixed. "
+            f"Received: shapes {first} and {now[0]}. Leave out the depths where other axes are folded into the batch "
+            "axis."
+        )
+
+
+def check_compiled(model):
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ValueError(
+            '`check` runs a training step, so it needs a compiled Keras model: `model.compile("adam", '
+            f"loss=MixLoss(...))`. Received: {type(model).__name__}."
+        )
+
+
 def check_sample_keys(sample):
     """A sample dict holds Keras' keys and nothing else."""
     unknown = sorted(str(key) for key in sample if key not in SAMPLE_ROLES)

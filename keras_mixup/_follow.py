@@ -85,7 +85,7 @@ def same_rank(y_true, y_pred):
 
 def read_mask(x):
     """The Keras mask of a tensor, or `None`."""
-    return _ReadMask()(x)
+    return _READ_MASK(x)
 
 
 def joined(tensors):
@@ -97,7 +97,7 @@ def joined(tensors):
 
 def with_mask(x, mask):
     """The tensor with this Keras mask, if there is one."""
-    return x if mask is None else _WriteMask()([x, mask])
+    return x if mask is None else _WRITE_MASK([x, mask])
 
 
 class _ReadMask(keras.layers.Layer):
@@ -126,3 +126,7 @@ class _WriteMask(keras.layers.Layer):
 
     def compute_mask(self, inputs, previous_mask):
         return inputs[1]
+
+
+# Made once, and outside of the steps: `torch.compile` cannot trace how a Keras layer is made.
+_READ_MASK, _WRITE_MASK = _ReadMask(), _WriteMask()

@@ -11,25 +11,16 @@ is one of two things:
 
 Outside of both only the *fact* of a mix is kept, with who called for it: a loss that the same caller asks says that it
 does not know what to follow.
-
-The stack is walked while a step is traced, or run eagerly; compiled steps do not come here again.
 """
 
-import itertools
-import os
-import sys
-import sysconfig
+import contextlib
 import threading
-import types
+import warnings
 import weakref
 
 import keras
 
-STEP_NAMES = {"train_step", "test_step", "tf__train_step", "tf__test_step"}  # the latter as AutoGraph renames them
-# Where Python and installed packages live, and this package.
-PATHS = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
-INSTALLED = (*PATHS, os.path.dirname(__file__), "<frozen")
-BUILDING = "compute_output_spec"  # Keras runs a layer, a loss or a metric on placeholders, to learn shapes
+from keras_mixup import _stack, _texts
 
 
 class Pass:
@@ -37,9 +28,35 @@ class Pass:
 
     def __init__(self, layer):
         self.name = layer.name
+        self.calls_expected = layer.num_positions
+        self.calls = 0  # that train
+        self.position = None  # which of them mixes, if several are expected
         self.mixes = []
-        self.clean = 0
-        self.losses = 0  # that followed
+        self.clean = 0  # calls that did not mix
+        self.unsaid = 0  # of these, calls that were not told whether they train
+        self.followers = []  # losses and metrics
+        self.shapes = []  # of the inputs, call by call
+
+    def add(self, mix, shapes):
+        """Takes up the mix of a call, and the shapes of its inputs."""
+        self.mixes.append(mix)
+        self.calls += 1
+        self.shapes += shapes
+
+    @property
+    def led_a_loss(self):
+        return any(isinstance(follower, keras.losses.Loss) for follower in self.followers)
+
+
+class Step(dict):
+    """The passes of one step, `id(layer) -> Pass`."""
+
+    mixed = False  # by a layer whose pass is over
+
+    def over(self, key):
+        done = self.pop(key, None)
+        self.mixed = self.mixed or bool(done and done.mixes)
+        return done
 
 
 class _Steps(threading.local):
@@ -47,7 +64,8 @@ class _Steps(threading.local):
 
     def __init__(self):
         self.blocks = []  # open `training_step` blocks, each with the train_step frame around it
-        self.passes = {}  # step -> {id(layer): Pass}
+        self.steps = {}  # frame or block -> Step
+        self.watchers = []  # lists that take up every pass that is over, see `watch`
 
 
 _steps = _Steps()
@@ -71,149 +89,155 @@ class training_step:
     """
 
     def __enter__(self):
-        self.around = _step_frame()
+        self.around = _stack.step_frame()
         _steps.blocks.append(self)
         return self
 
     def __exit__(self, *error):
         _steps.blocks.remove(self)
-        inside = _steps.passes.pop(self, {})
-        for key, outside in _steps.passes.get(_current(), {}).items():
-            outside.losses += inside[key].losses if key in inside else 0
+        inside = _steps.steps.pop(self, Step())
+        for done in inside.values():
+            _tell(done)
+        outside = _steps.steps.get(_current(), Step())
+        outside.mixed = outside.mixed or any(done.mixes for done in inside.values())
+        for key, done in outside.items():
+            done.followers += inside[key].followers if key in inside else []
+        if error[0] is None and not _steps.watchers:
+            for done in inside.values():
+                if done.mixes and not done.led_a_loss:
+                    warnings.warn(_texts.UNFOLLOWED.format(name=done.name), stacklevel=2)
 
 
-def note(layer, mix):
-    """Notes that `layer` has mixed with `mix`, or passed its inputs on unmixed (`None`), in the running step."""
+@contextlib.contextmanager
+def watch():
+    """Takes up every pass that is over, instead of warning of it."""
+    over: list[Pass] = []
+    _steps.watchers.append(over)
+    try:
+        yield over
+        _current()  # lets go of what no layer has ended, and tells
+    finally:
+        _steps.watchers.remove(over)
+
+
+def pass_of(layer):
+    """The pass of `layer` in the running step, `None` outside of steps; on placeholders one that nobody will see."""
     step = _current()
-    if step is _PLACEHOLDERS:
-        return
     if step is None:
-        if mix is not None:
-            _astray[layer] = _callers()
-        return
-    done = _steps.passes.setdefault(step, {}).setdefault(id(layer), Pass(layer))
-    if mix is None:
-        done.clean += 1
+        return None
+    if step is _stack.PLACEHOLDERS:
+        return Pass(layer)
+    return _steps.steps.setdefault(step, Step()).setdefault(id(layer), Pass(layer))
+
+
+def note_mix(layer, mix, shapes):
+    """Notes that `layer` has mixed inputs of these shapes."""
+    done = pass_of(layer)
+    if done is None:
+        _astray[layer] = _stack.callers()
     else:
-        done.mixes.append(mix)
+        done.add(mix, shapes)
 
 
-def forget(layer):
-    """Drops what `layer` did in the running step, which is over. Tells whether its mix, if any, was followed."""
+def note_clean(layer, *, said):
+    """Notes that `layer` has passed its inputs on unmixed, and whether it was told to."""
+    done = pass_of(layer)
+    if done is not None:
+        done.clean += 1
+        done.unsaid += not said
+
+
+def mix_recomputed(layer):
+    """The mix that `layer` made, if the backward pass runs its forward pass once more; otherwise `None`."""
+    if not _stack.is_recomputing():
+        return None
+    done = pass_of(layer)
+    if done is None or len(done.mixes) != 1 or done.calls_expected != 1:
+        raise RuntimeError(_texts.RECOMPUTED.format(name=layer.name))
+    return done.mixes[0]
+
+
+def end(layer):
+    """Drops what `layer` did in the running step, which is over. Returns the warning to give, or `None`."""
     step = _current()
-    passes = _steps.passes.get(step, {})
-    done = passes.pop(id(layer), None)
+    passes = _steps.steps.get(step, Step())
+    done = passes.over(id(layer))
     if not passes:
-        _steps.passes.pop(step, None)
-    return done is None or not done.mixes or done.losses > 0
+        _steps.steps.pop(step, None)
+    if done is None or _tell(done):
+        return None
+    if done.mixes and not done.led_a_loss:
+        return _texts.UNFOLLOWED.format(name=done.name)
+    mixed = done.mixes or passes.mixed or any(other.mixes for other in passes.values())
+    if done.unsaid and not mixed and _stack.is_training(step):
+        return _texts.UNSAID.format(name=done.name)
+    return None
 
 
-def mix_to_follow(name=None, *, loss):
-    """The one mix of the running step (of the layer of that name), or `None` if nothing was mixed.
-
-    `loss`: whether it is a loss that asks; what no loss asks for is warned of at the end of the step.
+def mix_to_follow(follower):
+    """The one mix of the running step (of the layer that `follower` names), or `None` if nothing was mixed.
 
     Raises:
         RuntimeError: if there are several, or none can be told to be the right one.
     """
     step = _current()
     if step is None:
-        running = {(id(frame), frame.f_code) for frame in _frames()}
-        astray = [layer for layer, callers in _astray.items() if running.intersection(callers)]
-        if astray:
-            raise RuntimeError(_ASTRAY.format(names=_names(astray)))
-    passes = [p for p in _steps.passes.get(step, {}).values() if p.mixes]
-    if name is not None and passes:
-        known, passes = passes, [p for p in passes if p.name == name]
+        _refuse_astray()
+    passes = [done for done in _steps.steps.get(step, Step()).values() if done.mixes]
+    if follower.layer is not None and passes:
+        known, passes = passes, [done for done in passes if done.name == follower.layer]
         if not passes:
-            raise RuntimeError(_UNKNOWN.format(name=name, names=_names(known)))
+            raise RuntimeError(_texts.UNKNOWN.format(name=follower.layer, names=_names(known)))
     if not passes:
         return None
     if len(passes) > 1:
-        raise RuntimeError(_SEVERAL.format(names=_names(passes), first=passes[0].name))
-    done = passes[0]
-    if len(done.mixes) > 1:
-        raise RuntimeError(_TWICE.format(name=done.name, calls=len(done.mixes)))
+        raise RuntimeError(_texts.SEVERAL.format(names=_names(passes), first=passes[0].name))
+    _check_calls(passes[0])
+    passes[0].followers.append(follower)
+    return passes[0].mixes[0]
+
+
+def lacks_mix():
+    """Whether the running step is the `train_step` of a model in which no layer mixed, or was left in the dark."""
+    step = _current()
+    passes = _steps.steps.get(step, Step())
+    return _stack.is_training(step) and not _steps.watchers and not any(done.unsaid for done in passes.values())
+
+
+def _check_calls(done):
+    if done.calls != done.calls_expected:
+        text = _texts.TWICE if done.calls_expected == 1 else _texts.POSITIONS
+        raise RuntimeError(text.format(name=done.name, calls=done.calls, expected=done.calls_expected))
     if done.clean:
-        raise RuntimeError(_CLEAN.format(name=done.name))
-    done.losses += loss
-    return done.mixes[0]
+        raise RuntimeError(_texts.CLEAN.format(name=done.name))
+
+
+def _refuse_astray():
+    running = _stack.running()
+    astray = [layer for layer, callers in _astray.items() if running.intersection(callers)]
+    if astray:
+        raise RuntimeError(_texts.ASTRAY.format(names=_names(astray)))
+
+
+def _tell(done):
+    """Whether somebody watches: they learn of the pass."""
+    for over in _steps.watchers:
+        over.append(done)
+    return bool(_steps.watchers)
 
 
 def _current():
     """The innermost running step, or `None`. What is left of steps that an error has ended is dropped."""
-    frame = _step_frame()
-    if _steps.passes:
-        alive = set(_frames())
-        for step in [s for s in _steps.passes if s not in alive and s not in _steps.blocks]:
-            del _steps.passes[step]
-    if frame is not _PLACEHOLDERS and _steps.blocks and _steps.blocks[-1].around is frame:
+    frame = _stack.step_frame()
+    if _steps.steps:
+        alive = set(_stack.frames())
+        for step in [s for s in _steps.steps if s not in alive and s not in _steps.blocks]:
+            for done in _steps.steps.pop(step).values():
+                _tell(done)
+    if frame is not _stack.PLACEHOLDERS and _steps.blocks and _steps.blocks[-1].around is frame:
         return _steps.blocks[-1]
     return frame
 
 
-_PLACEHOLDERS = object()  # stands for a step in which nothing is mixed
-
-
-def _step_frame():
-    """The innermost frame of a `train_step` or `test_step` of a Keras model on the stack, or `None`."""
-    for frame in _frames():
-        if frame.f_code.co_name == BUILDING:
-            return _PLACEHOLDERS
-        if frame.f_code.co_name in STEP_NAMES and isinstance(frame.f_locals.get("self"), keras.Model):
-            return frame
-    return None
-
-
-def _callers():
-    """The nearest run of frames of the user's own code: what knows a loop again that mixes and then asks a loss.
-
-    It ends at installed code (a test runner, a notebook's kernel), which runs unrelated things one after another. The
-    frames themselves are not kept, with all that they hold.
-    """
-    installed = lambda frame: frame.f_code.co_filename.startswith(INSTALLED)
-    own = itertools.takewhile(lambda frame: not installed(frame), itertools.dropwhile(installed, _frames()))
-    return [(id(frame), frame.f_code) for frame in own]
-
-
-def _frames():
-    frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
 def _names(layers):
     return ", ".join(sorted(repr(layer.name) for layer in layers))
-
-
-_SEVERAL = (
-    "Several layers mixed in this step: {names}. Expected one mix a step for each loss, because from the loss "
-    "layers in series and in parallel look alike. Ways out: mix once, in front of the branches; one `RandomMix([...])` "
-    "instead of several layers; mix in the input pipeline, `mixup.mix_dataset(dataset)`; or, for parallel branches "
-    "with a loss each, name the layer that a loss follows, `MixLoss(..., layer={first!r})`."
-)
-_TWICE = (
-    "Layer {name!r} mixed {calls} times in this step (shared between branches, inside `TimeDistributed`, or called "
-    "in several passes). Expected one mix a step, because a loss cannot tell which one its predictions come from. "
-    "Ways out: mix once, in front of the branches; mix in the input pipeline, `mixup.mix_dataset(dataset)`; or, in "
-    "your own `train_step`, put each pass and its loss into a `with keras_mixup.training_step():` block."
-)
-_CLEAN = (
-    "Layer {name!r} was called both with training=True and without in this step, and the loss cannot tell which of "
-    "the two passes its predictions come from. Put the mixed pass and its loss into a block of their own: "
-    "`with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`, and the clean pass outside of it."
-)
-_UNKNOWN = "No layer of the name {name!r} mixed in this step. Received: layer={name!r}; layers that mixed: {names}."
-UNFOLLOWED = (
-    "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
-    "trained on hard targets. Wrap the loss, `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`, and the "
-    "metrics, `metrics=[MixMetric('accuracy')]`. If there are no labels to follow, say so where the layer is called: "
-    "`mixup(x, labels=())`."
-)
-_ASTRAY = (
-    "Inputs were mixed outside of a training step ({names} called with training=True), and a `MixLoss` or `MixMetric` "
-    "that is called outside of one cannot tell whether its predictions come from that mix. In a training loop of your "
-    "own say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
-    "training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed there."
-)

@@ -1,10 +1,11 @@
 """`MixLoss`: any Keras loss, with labels that follow the mix made in this step."""
 
 import re
+import warnings
 
 import keras
 
-from keras_mixup import _checks, _follow, _steps
+from keras_mixup import _checks, _follow, _steps, _texts
 
 # They read labels 0 and 1 as signs, and only if there are no others: blended ones would be taken as they are.
 READ_SIGNS = (keras.losses.hinge, keras.losses.squared_hinge)
@@ -56,9 +57,11 @@ class MixLoss(keras.losses.Loss):
         super().__init__(name=name or self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)
         self.layer = layer
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+        self._settled = False  # a mix was met, or its lack warned of
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        mix = _steps.mix_to_follow(self.layer, loss=True)
+        mix = _steps.mix_to_follow(self)
+        self._warn_if_never_met(mix)
         if mix is None:
             return self.loss(y_true, y_pred, sample_weight)
         _follow.check_batch(mix, y_pred)
@@ -79,6 +82,12 @@ class MixLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+    def _warn_if_never_met(self, mix):
+        if mix is None and not self._settled and _steps.lacks_mix():
+            warnings.warn(_texts.NEVER_MET.format(name=self.name), stacklevel=3)
+            self._settled = True
+        self._settled = self._settled or mix is not None
 
     def _pairs(self, y_true, y_pred):
         if self.pairwise is not None:

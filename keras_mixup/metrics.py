@@ -45,7 +45,7 @@ class MixMetric(keras.metrics.Metric):
         self._identifier = metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        mix = _steps.mix_to_follow(self.layer, loss=False)
+        mix = _steps.mix_to_follow(self)
         if mix is None:
             return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
         _follow.check_batch(mix, y_pred)

@@ -280,6 +280,7 @@ def test_names_and_functions_are_what_compile_makes_of_them(loss, shapes):
     assert compiled[0] == compiled[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 def test_without_a_mix_it_is_exactly_the_wrapped_loss(jit_compile):
     """`evaluate`, and a model without a mixing layer, also in training."""
     plain_loss = losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -340,6 +341,7 @@ def test_what_cannot_be_followed_says_so():
         MixLoss("mse", pairwise="yes")
 
 
+@pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 def test_fit_on_a_mixed_dataset_leaves_the_labels_alone():
     """In the pipeline the labels are mixed already: `MixLoss` is then the wrapped loss."""
     dataset = tf.data.Dataset.from_tensor_slices((X, INDICES)).batch(BATCH)

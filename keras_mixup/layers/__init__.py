@@ -1,4 +1,5 @@
 """The mixing layers."""
 
 from keras_mixup.layers._base import MixLayer as MixLayer
+from keras_mixup.layers._manifold_mix_up import ManifoldMixUp as ManifoldMixUp
 from keras_mixup.layers._mix_up import MixUp as MixUp

@@ -13,19 +13,19 @@ from keras_mixup.layers._mixer import Mixer
 PAIRINGS = ("shuffle", "roll")
 
 
-class _EndOfStep(keras.metrics.Metric):
+class EndOfStep(keras.metrics.Metric):
     """Clears the layer's mix when a step is over.
 
     Keras asks the metrics of a model's layers for their results as the last thing in every step, on every
     backend and inside the compiled function. This one has none, and lets go of the mix; and it warns, once, if no
-    loss has followed it.
+    loss has followed it, or if nobody told the layer to train.
     """
 
     def __init__(self, layer):
         super().__init__(name=f"{layer.name}_end_of_step")
-        self._forget = lambda: _steps.forget(layer)
+        self.layer_name = layer.name
+        self._end = lambda: _steps.end(layer)
         self._warned = False
-        self._warning = _steps.UNFOLLOWED.format(name=layer.name)
 
     def update_state(self, *args, **kwargs):
         """Nothing is measured."""
@@ -34,9 +34,10 @@ class _EndOfStep(keras.metrics.Metric):
         """Nothing is kept from step to step."""
 
     def result(self):
-        if not self._forget() and not self._warned:
+        warning = self._end()
+        if warning and not self._warned:
             self._warned = True
-            warnings.warn(self._warning, stacklevel=2)
+            warnings.warn(warning, stacklevel=2)
         return {}
 
 
@@ -96,9 +97,10 @@ class MixLayer(Mixer, keras.layers.Layer):
         self._first_seed = python_random.randint(1, 10**9) if seed is None else self.seed
         self.seed_generator = keras.random.SeedGenerator(_ops.state_seed(self._first_seed))
         self._dataset_state = _ops.DatasetState(self._first_seed)
-        self._end_of_step = _EndOfStep(self)
+        self._end_of_step = EndOfStep(self)
 
     probability = Scheduled(upper=1)
+    num_positions = 1  # calls in a step that make one mix
 
     def __call__(self, *args, **kwargs):
         if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
@@ -112,30 +114,38 @@ class MixLayer(Mixer, keras.layers.Layer):
             return self._mixed(batch, seed).repack()
         if training is None and batch.labels is not None:
             warnings.warn(_checks.TRAINING_UNSAID, stacklevel=2)
-        _steps.note(self, None)
+        if batch.labels is None:
+            _steps.note_clean(self, said=training is not None)
         return self._unmixed(batch).repack()
 
     def _mixed(self, batch, seed):
         self._check_mixable(batch)
         if _ops.in_dataset(batch.inputs):
             _checks.check_labels_in_dataset(batch.labels)
-            random = self._dataset_random(batch, seed)
+            mix = self._draw(batch, self._dataset_random(batch, seed))
+        elif batch.labels is None:
+            mix = self._mix_of_step(batch, seed)
         else:
-            random = self._layer_random(seed)
-        mix = self._draw(batch, random)
-        if batch.labels is None:
-            _steps.note(self, mix)
+            mix = self._draw(batch, self._layer_random(seed))
         return self._apply(batch, mix)
+
+    def _mix_of_step(self, batch, seed):
+        """The mix for a call whose labels follow through the loss."""
+        mix = _steps.mix_recomputed(self)
+        if mix is None:
+            mix = self._draw(batch, self._layer_random(seed))
+            _steps.note_mix(self, mix, batch.shapes())
+        return mix
 
     def _layer_random(self, seed):
         if seed is not None:
-            self._check_no_schedules("a call with `seed`")
+            self._check_place("a call with `seed`")
             return Random(_ops.KERAS, key_of(_ops.KERAS, seed))
         state = self.seed_generator.next()
         return Random(_ops.KERAS, state, step=state[1])
 
     def _dataset_random(self, batch, seed):
-        self._check_no_schedules("a `tf.data` map")
+        self._check_place("a `tf.data` map")
         ops = _ops.ops_for(batch.inputs)
         return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
 

@@ -24,6 +24,10 @@ class Batch(NamedTuple):
             if nest is not None:
                 yield from ((role, leaf) for leaf in keras.tree.flatten(nest))
 
+    def shapes(self):
+        """The shapes of the inputs, as far as they are known."""
+        return [tuple(x.shape) for x in keras.tree.flatten(self.inputs)]
+
     def unlabelled(self):
         """Whether there are no labels: none were given, or `()` said so."""
         return self.labels is None or not keras.tree.flatten(self.labels)

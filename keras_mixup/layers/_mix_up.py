@@ -97,6 +97,6 @@ class MixUp(MixLayer):
     def get_config(self):
         return {**super().get_config(), "alpha": serialize(self.alpha)}
 
-    def _check_no_schedules(self, where):
-        super()._check_no_schedules(where)
+    def _check_place(self, where):
+        super()._check_place(where)
         _checks.check_no_schedule(where, alpha=self.alpha)

@@ -64,7 +64,7 @@ class Mixer:
         >>> [tuple(y.shape) for x, y in mixed]
         [(4, 3), (4, 3)]
         """
-        self._check_no_schedules("`mix_dataset`")
+        self._check_place("`mix_dataset`")
         spec = unpack(*_checks.check_dataset_element(dataset.element_spec))
         self._check_mixable(spec) if training else _checks.check_rows(spec.leaves())
         self.built = True
@@ -103,7 +103,7 @@ class Mixer:
         >>> x.shape, y.shape, y.sum(axis=1).round(6).tolist()
         ((4, 2), (4, 3), [1.0, 1.0, 1.0, 1.0])
         """
-        self._check_no_schedules("`mix_numpy`")
+        self._check_place("`mix_numpy`")
         as_arrays = lambda nest: None if nest is None else keras.tree.map_structure(np.asarray, nest)
         batch = unpack(*map(as_arrays, (inputs, labels, sample_weight)))
         self._check_mixable(batch)
@@ -130,23 +130,19 @@ class Mixer:
         return batch._replace(inputs=inputs, labels=self._encoded(batch))
 
     def _draw(self, batch, random):
-        """The layer's draw, gated. A row that is not to be mixed is its own partner: nothing of another leaks in."""
+        """The layer's draw, gated."""
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
         mix = self.draw(ops, random, shape)
         weight, complement = shares(mix)
         if self.dominant:
             weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
-        rows = ops.cast(ops.arange(shape[0]), _ops.dtype_of(mix.partner))
-        mixed = ops.logical_and(mix.partner != rows, complement > 0)
+        mix = mix._replace(weight=weight, complement=complement)
+        mixed = ops.logical_and(mix.partner != _rows(ops, mix), complement > 0)
         if self.probability != 1.0:
             chance = random.uniform((1 if self.same_on_batch else shape[0],))
             mixed = ops.logical_and(mixed, chance < random.value(self.probability))
-        return mix._replace(
-            weight=ops.where(mixed, weight, ops.ones_like(weight)),
-            complement=ops.where(mixed, complement, ops.zeros_like(complement)),
-            partner=ops.where(mixed, mix.partner, rows),
-        )
+        return only_where(ops, mixed, mix)
 
     def _apply(self, batch, mix):
         inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
@@ -173,8 +169,21 @@ class Mixer:
         if self.num_classes is not None:
             _checks.check_use_of_classes(labels, self.num_classes)
 
-    def _check_no_schedules(self, where):
+    def _check_place(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
+
+
+def only_where(ops, mixed, mix):
+    """The mix, but rows where `mixed` is false are their own partner: nothing of another leaks into them."""
+    return mix._replace(
+        weight=ops.where(mixed, mix.weight, ops.ones_like(mix.weight)),
+        complement=ops.where(mixed, mix.complement, ops.zeros_like(mix.complement)),
+        partner=ops.where(mixed, mix.partner, _rows(ops, mix)),
+    )
+
+
+def _rows(ops, mix):
+    return ops.cast(ops.arange(ops.shape(mix.partner)[0]), _ops.dtype_of(mix.partner))
 
 
 def _numpy_key(seed):

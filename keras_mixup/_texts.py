@@ -1,0 +1,63 @@
+"""The texts of what can go wrong with a mix in a step: what was expected, what was received, the ways out, why."""
+
+SEVERAL = (
+    "Several layers mixed in this step: {names}. Expected one mix a step for each loss, because from the loss "
+    "layers in series and in parallel look alike. Ways out: mix once, in front of the branches; one `RandomMix([...])` "
+    "instead of several layers; mix in the input pipeline, `mixup.mix_dataset(dataset)`; or, for parallel branches "
+    "with a loss each, name the layer that a loss follows, `MixLoss(..., layer={first!r})`."
+)
+TWICE = (
+    "Layer {name!r} mixed {calls} times in this step (shared between branches, inside `TimeDistributed`, or called "
+    "in several passes). Expected one mix a step, because a loss cannot tell which one its predictions come from. "
+    "Ways out: mix once, in front of the branches; mix in the input pipeline, `mixup.mix_dataset(dataset)`; or, in "
+    "your own `train_step`, put each pass and its loss into a `with keras_mixup.training_step():` block."
+)
+CLEAN = (
+    "Layer {name!r} was called both with training=True and without in this step, and the loss cannot tell which of "
+    "the two passes its predictions come from. Put the mixed pass and its loss into a block of their own: "
+    "`with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`, and the clean pass outside of it."
+)
+UNKNOWN = "No layer of the name {name!r} mixed in this step. Received: layer={name!r}; layers that mixed: {names}."
+UNFOLLOWED = (
+    "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
+    "trained on hard targets. Wrap the loss, `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`, and the "
+    "metrics, `metrics=[MixMetric('accuracy')]`. If there are no labels to follow, say so where the layer is called: "
+    "`mixup(x, labels=())`."
+)
+ASTRAY = (
+    "Inputs were mixed outside of a training step ({names} called with training=True), and a `MixLoss` or `MixMetric` "
+    "that is called outside of one cannot tell whether its predictions come from that mix. In a training loop of your "
+    "own say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
+    "training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed there."
+)
+UNSAID = (
+    "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
+    "`Dropout` do anything there). A model's own `call` must take `training` and pass it on: `def call(self, x, "
+    "training=None): x = self.mixup(x, training=training)`. If nothing is to be mixed there, say `training=False`."
+)
+NEVER_MET = (
+    "`MixLoss` {name!r} found no mix to follow: no layer mixed anything in this training step, so it is the loss that "
+    "it wraps. To mix in the model, put a mixing layer into it, `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), "
+    "...])`, and let it be called with `training=True`. If the batches are mixed in the input pipeline, or not at "
+    "all, use the wrapped loss itself."
+)
+POSITIONS = (
+    "Layer {name!r} is to be called at {expected} depths of the model (num_positions={expected}), one of which mixes "
+    "the batch. Received: {calls} calls in this step. Call the one layer object at each of the depths, "
+    "`x = manifold(x)`, exactly once, and set num_positions to their number."
+)
+NO_STEP = (
+    "Layer {name!r} mixes a batch at one of several depths, so it must know which calls belong to one batch. Received: "
+    "a call with training=True outside of a training step. `fit` makes its own steps; in a loop of your own say "
+    "where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`."
+)
+RECOMPUTED = (
+    "Layer {name!r} is inside of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`), and the "
+    "backward pass runs it once more where its mix is not known any more; another draw would give wrong gradients "
+    "silently. Ways out: keep the layer out of the rematerialised part; or, in a loop of your own, put the backward "
+    "pass into the `with keras_mixup.training_step():` block too."
+)
+HIDDEN = (
+    "`ManifoldMixUp` mixes the hidden states of a model while it trains, where labels follow through `MixLoss`. "
+    "Received: {where}, which has neither several depths nor a step. Mix there with `MixUp(...)`."
+)

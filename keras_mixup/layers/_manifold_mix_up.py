@@ -1,0 +1,83 @@
+"""`ManifoldMixUp`: mixup of hidden states, at one of several depths."""
+
+import keras
+
+from keras_mixup import _checks, _ops, _steps, _texts
+from keras_mixup.layers._mix_up import MixUp
+from keras_mixup.layers._mixer import only_where
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class ManifoldMixUp(MixUp):
+    """Blends the samples of each training batch at one of several depths of a model, drawn anew for every batch.
+
+    Call the one layer object at each of the depths, the input among them if you like. For every training batch one
+    of them is drawn, all alike; there the states are blended as `MixUp` blends, with one draw of λ and of the partners,
+    and everywhere else they pass as they are. The labels follow through `MixLoss` and `MixMetric`.
+
+    It works in models only: in a pipeline there are no hidden states, use `MixUp` there.
+
+    Args:
+        alpha: As for `MixUp`. Defaults to `2.0`, which the paper uses for CIFAR.
+        num_positions: Integer, the number of depths: how often the layer is called in one pass of the model. Another
+            number of calls is an error.
+        **options: `probability`, `same_on_batch`, `pairing`, `dominant`, `seed`, and those of every Keras layer; as for
+            `MixUp`.
+
+    Call arguments:
+        inputs: Floating array `(batch, ...)` of any rank, or a nest of them. The batch size must be the same at
+            all depths, everything else may differ.
+        training: Boolean or `None`.
+
+    Output shape:
+        That of the inputs.
+
+    Raises:
+        RuntimeError: if it is not called `num_positions` times in a step, or outside of a step.
+        ValueError: if it is given labels or a seed, which have no meaning for one of several calls.
+
+    References:
+        - [Verma et al., 2019](https://arxiv.org/abs/1806.05236), algorithm in section 2.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_mixup import ManifoldMixUp, MixLoss
+    >>> manifold = ManifoldMixUp(num_positions=2, seed=0)
+    >>> inputs = keras.Input((4,))
+    >>> hidden = keras.layers.Dense(8, activation="relu")(manifold(inputs))
+    >>> model = keras.Model(inputs, keras.layers.Dense(3)(manifold(hidden)))
+    >>> model.compile("sgd", MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True)))
+    >>> history = model.fit(np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2]), verbose=0)
+    """
+
+    def __init__(self, alpha=2.0, *, num_positions, **options):
+        super().__init__(alpha, **options)
+        self.num_positions = _checks.check_integer("num_positions", num_positions, lower=1)
+
+    def get_config(self):
+        return {**super().get_config(), "num_positions": self.num_positions}
+
+    def _mix_of_step(self, batch, seed):
+        """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
+        if seed is not None:
+            self._check_place("a call with `seed`")
+        _steps.mix_recomputed(self)
+        step = _steps.pass_of(self)
+        if step is None:
+            raise RuntimeError(_texts.NO_STEP.format(name=self.name))
+        if step.mixes:
+            step.calls += 1
+        else:
+            random = self._layer_random(seed)
+            step.add(self._draw(batch, random), batch.shapes())
+            step.position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
+        _checks.check_hidden_rows(step.shapes[0], batch.shapes())
+        return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
+
+    def _check_place(self, where):
+        raise ValueError(_texts.HIDDEN.format(where=where))
+
+    def _check_labels(self, batch):
+        if batch.labels is not None:
+            raise ValueError(_texts.HIDDEN.format(where="a call with labels"))

@@ -1,0 +1,198 @@
+"""`check`: does everything in this model follow the mix? One training step, without lasting effect."""
+
+import contextlib
+import warnings
+from typing import NamedTuple
+
+import keras
+
+from keras_mixup import _checks, _steps, _texts
+from keras_mixup.layers._base import EndOfStep
+from keras_mixup.losses import MixLoss
+from keras_mixup.metrics import MixMetric
+
+
+class Report(NamedTuple):
+    """What `check` has found; print it.
+
+    Args:
+        layers: dict, the name of each mixing layer and the shapes of the inputs that it mixed; an empty list if it
+            did not mix.
+        losses: dict, each loss and the name of the layer whose mix it followed, or `None`.
+        metrics: dict, each metric and the name of the layer whose mix it followed, or `None`.
+        advice: list of strings, what to change.
+    """
+
+    layers: dict
+    losses: dict
+    metrics: dict
+    advice: list
+
+    @property
+    def ok(self):
+        """Whether there is nothing to change."""
+        return not self.advice
+
+    def __str__(self):
+        mixed = lambda shapes: (
+            "mixed " + ", ".join(f"{shape}, rank {len(shape)}" for shape in shapes) if shapes else "mixed nothing"
+        )
+        followed = lambda layer: f"follows {layer!r}" if layer else "follows no mix"
+        return "\n".join(
+            [
+                *("Mixing layers", *_rows(self.layers, mixed)),
+                *("Losses", *_rows(self.losses, followed)),
+                *("Metrics", *_rows(self.metrics, followed)),
+                *(f"-> {line}" for line in self.advice or ["Nothing to change."]),
+            ]
+        )
+
+
+def check(model, x, y=None, sample_weight=None):
+    """Runs one training step on a batch, and reports what was mixed and which losses and metrics followed.
+
+    Variables of the model, its optimizer and its metrics are as before when it returns, the random states too.
+    The step runs eagerly, whatever the model was compiled for.
+
+    Args:
+        model: A compiled `keras.Model`.
+        x: One batch of inputs, as for `model.train_on_batch`.
+        y: Its labels.
+        sample_weight: Its weights.
+
+    Returns:
+        A `Report`, to be printed; `report.ok` tells whether there is nothing to change.
+
+    Raises:
+        RuntimeError: what the training step itself would raise, such as for two mixing layers in one step.
+
+    Example:
+
+    >>> import keras, numpy as np, keras_mixup
+    >>> model = keras.Sequential([keras.Input((4,)), keras_mixup.MixUp(name="mix"), keras.layers.Dense(3)])
+    >>> loss = keras_mixup.MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> model.compile("sgd", loss, metrics=["accuracy"])
+    >>> print(keras_mixup.check(model, np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2])))
+    Mixing layers
+      mix: mixed (6, 4), rank 2
+    Losses
+      sparse_categorical_crossentropy: follows 'mix'
+    Metrics
+      accuracy: follows no mix
+    -> Metric 'accuracy' compares predictions for mixed inputs with unmixed labels: wrap it, MixMetric('accuracy').
+    """
+    _checks.check_compiled(model)
+    _build(model, x)
+    with _unchanged(model), _steps.watch() as passes:
+        model.train_on_batch(x, y, sample_weight)
+    led = {id(follower): done.name for done in passes for follower in done.followers}
+    losses, metrics = _losses(model), _metrics(model)
+    if not losses:  # a `train_step` of one's own
+        losses = {f.name: f for done in passes for f in done.followers if isinstance(f, MixLoss)}
+    layers: dict[str, list] = {name: [] for name in _mixing_layers(model)}
+    for done in passes:
+        layers[done.name] = layers.get(done.name, []) + done.shapes
+    return Report(
+        layers,
+        {name: led.get(id(loss)) for name, loss in losses.items()},
+        {name: led.get(id(metric)) for name, metric in metrics.items()},
+        list(_advice(layers, passes, losses, metrics, led)),
+    )
+
+
+def _build(model, x):
+    """Makes the variables that the first training step would make."""
+    if not model.built:
+        model(x)
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+@contextlib.contextmanager
+def _unchanged(model):
+    """Trains eagerly inside of it, and puts everything back."""
+    values = [(v, keras.ops.convert_to_numpy(v)) for v in _variables(model)]
+    options = {name: getattr(model, name) for name in ("run_eagerly", "jit_compile", "train_function")}
+    model.run_eagerly, model.jit_compile, model.train_function = True, False, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, value in options.items():
+            setattr(model, name, value)
+        model.reset_metrics()  # for those that the step has made
+        for variable, value in values:
+            variable.assign(value)
+
+
+def _variables(model):
+    groups = [model.variables, model.metrics_variables, model.optimizer.variables if model.optimizer else []]
+    return {id(v): v for group in groups for v in group}.values()
+
+
+def _losses(model):
+    """The losses of a compiled model under the names of their outputs; one alone under its own."""
+    if isinstance(model.loss, dict):
+        return {name: loss for name, loss in model.loss.items() if loss is not None}
+    if isinstance(model.loss, list | tuple):
+        names = getattr(model, "output_names", None) or [f"output {i}" for i in range(len(model.loss))]
+        return {name: loss for name, loss in zip(names, model.loss, strict=False) if loss is not None}
+    return {} if model.loss is None else {_name(model.loss): model.loss}
+
+
+def _metrics(model):
+    """The metrics given to `compile`, and `MixMetric`s wherever they are."""
+    found: dict[str, keras.metrics.Metric] = {}
+    for group in model.metrics:
+        compiled = getattr(group, "metrics", [group] if isinstance(group, MixMetric) else [])
+        for metric in compiled:
+            found[metric.name if metric.name not in found else f"{metric.name} ({len(found)})"] = metric
+    return found
+
+
+def _mixing_layers(model):
+    return [metric.layer_name for metric in model.metrics if isinstance(metric, EndOfStep)]
+
+
+def _advice(layers, passes, losses, metrics, led):
+    if not any(layers.values()):
+        unsaid = [_texts.UNSAID.format(name=done.name) for done in passes if done.unsaid]
+        yield from unsaid or [_NOT_TRAINED.format(names=", ".join(map(repr, layers))) if layers else _NO_LAYER]
+        return
+    for name, loss in losses.items():
+        if id(loss) not in led:
+            yield _LOSS.format(name=name, wrapped=_wrapped("MixLoss", loss))
+    for name, metric in metrics.items():
+        if id(metric) not in led:
+            yield _METRIC.format(name=name, wrapped=_wrapped("MixMetric", metric.name))
+    if not losses and not led:
+        yield _NO_LOSS
+
+
+def _wrapped(wrapper, wrapped):
+    return f"{wrapper}({wrapped!r})" if isinstance(wrapped, str) else f"{wrapper}({_name(wrapped)})"
+
+
+def _name(loss):
+    return loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "loss")
+
+
+def _rows(found, tell):
+    return [f"  {name}: {tell(what)}" for name, what in found.items()] or ["  none"]
+
+
+_NO_LAYER = (
+    "The model has no mixing layer: put one in, `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), ...])`. If "
+    "the batches are mixed in the input pipeline there is nothing to follow, and the plain losses are right."
+)
+_NOT_TRAINED = (
+    "{names}: called with training=False, or not at all, in the training step. Let it be called with training=True, "
+    "or take it out."
+)
+_LOSS = (
+    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}. If its output does "
+    "not depend on the mixed inputs, it is right as it is."
+)
+_METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}."
+_NO_LOSS = "No loss followed the mix. In a `train_step` of your own, call a `MixLoss` on the predictions."

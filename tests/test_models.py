@@ -1,0 +1,276 @@
+"""Every kind of model, in every way that Keras runs one: the loss of each training step is that of the oracle."""
+
+import functools
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import reference
+
+from keras_mixup import MixLoss, MixUp, training_step
+
+BACKEND = keras.backend.backend()
+ROWS, STEPS = 6, 2
+ROWS_OF_STEPS = [slice(i * ROWS, (i + 1) * ROWS) for i in range(STEPS)]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(ROWS * STEPS, 4, 5)).astype("float32")
+TOKENS = RNG.integers(0, 4, size=(ROWS * STEPS, 7))
+Y = np.arange(ROWS * STEPS) % 3
+NUMBERS = RNG.normal(size=(ROWS * STEPS, 1)).astype("float32")
+
+
+def dense(units, **options):
+    return keras.layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(0.5), **options)
+
+
+def crossentropy():
+    return MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+class Case:
+    """A model, its data, and its halves in front of and behind the mixing layer."""
+
+    def __init__(self, model, front, back, x=X, y=Y, loss=None, loss_weights=None):
+        self.model, self.front, self.back, self.x, self.y = model, front, back, x, y
+        self.loss, self.loss_weights = loss or crossentropy(), loss_weights
+
+    def expected(self):
+        """The loss of each step: hidden states mixed in float64, labels followed in pairs."""
+        twin = MixUp(1.0, seed=0)
+        return [self.expected_of_step(rows, matrix(twin)) for rows in ROWS_OF_STEPS]
+
+    def expected_of_step(self, rows, M):
+        hidden = self.front.predict(take(self.x, rows), verbose=0)
+        mixed = keras.tree.map_structure(lambda h: reference.mixed(M, h).astype("float32"), hidden)
+        return self.expected_loss(M, take(self.y, rows), self.back.predict(mixed, verbose=0))
+
+    def expected_loss(self, M, y, predictions):
+        return reference.paired_loss(M, reference.softmax_crossentropy, y, predictions).mean()
+
+
+class TwoOutputs(Case):
+    def expected_loss(self, M, y, predictions):
+        squared = np.square(reference.mixed(M, y["number"]) - predictions["number"])
+        return super().expected_loss(M, y["class"], predictions["class"]) + 0.5 * squared.mean()
+
+
+def take(nest, rows):
+    return keras.tree.map_structure(lambda x: x[rows], nest)
+
+
+def matrix(twin):
+    """The mixing matrix of the layer's next step."""
+    return keras.ops.convert_to_numpy(twin(np.eye(ROWS, dtype="float32"), labels=(), training=True))
+
+
+def mixup():
+    return MixUp(1.0, seed=0)
+
+
+def sequential():
+    front = keras.Sequential([keras.Input((4, 5)), keras.layers.Flatten()])
+    back = keras.Sequential([keras.Input((20,)), dense(3)])
+    return Case(keras.Sequential([keras.Input((4, 5)), *front.layers, mixup(), *back.layers]), front, back)
+
+
+def hidden():
+    """Behind a convolution, in front of another."""
+    front = keras.Sequential([keras.Input((4, 5)), keras.layers.Conv1D(6, 2, activation="relu")])
+    back = keras.Sequential([keras.Input((3, 6)), keras.layers.Conv1D(4, 2, activation="relu")])
+    back.add(keras.layers.Flatten())
+    back.add(dense(3))
+    inputs = keras.Input((4, 5))
+    return Case(keras.Model(inputs, back(mixup()(front(inputs)))), front, back)
+
+
+def functional():
+    """Two inputs mixed by the same draw, two outputs with their own losses and weights."""
+    inputs = {"a": keras.Input((4, 5), name="a"), "b": keras.Input((1,), name="b")}
+    outputs = {"class": dense(3, name="class"), "number": dense(1, name="number")}
+    joined = lambda x: keras.layers.Concatenate()([keras.layers.Flatten()(x["a"]), x["b"]])
+    head = lambda x: {name: layer(joined(x)) for name, layer in outputs.items()}
+    return TwoOutputs(
+        keras.Model(inputs, head(mixup()(inputs))),
+        keras.Model(inputs, {k: keras.layers.Identity()(v) for k, v in inputs.items()}),
+        keras.Model(inputs, head(inputs)),
+        x={"a": X, "b": NUMBERS + 1},
+        y={"class": Y, "number": NUMBERS},
+        loss={"class": crossentropy(), "number": MixLoss("mse")},
+        loss_weights={"class": 1.0, "number": 0.5},
+    )
+
+
+class Subclassed(keras.Model):
+    """With a default loss, as KerasHub's classifiers have it, which is to be wrapped."""
+
+    def __init__(self, front, back):
+        super().__init__()
+        self.front, self.mixup, self.back = front, mixup(), back
+
+    def call(self, inputs, training=None):
+        return self.back(self.mixup(self.front(inputs), training=training))
+
+    def compile(self, optimizer="adam", loss="auto", **options):
+        default = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        super().compile(optimizer, default if loss == "auto" else loss, **options)
+
+
+def subclassed():
+    case = sequential()
+    return Case(Subclassed(case.front, case.back), case.front, case.back)
+
+
+def nested():
+    """The layer in a sub-model, which is in another."""
+    case = sequential()
+    inner = keras.Sequential([keras.Input((20,)), mixup()])
+    middle = keras.Sequential([keras.Input((4, 5)), keras.layers.Flatten(), inner])
+    inputs = keras.Input((4, 5))
+    return Case(keras.Model(inputs, case.back(middle(inputs))), case.front, case.back)
+
+
+def text():
+    """Behind an embedding with a mask: what comes later gets the mask of the original."""
+    embed = keras.layers.Embedding(4, 6, mask_zero=True, embeddings_initializer=keras.initializers.RandomNormal(1.0))
+    tokens, states, mask = keras.Input((7,), dtype="int32"), keras.Input((7, 6)), keras.Input((7,), dtype="bool")
+    pool, head = keras.layers.GlobalAveragePooling1D(), dense(3)
+    model = keras.Model(tokens, head(pool(mixup()(embed(tokens)))))
+    back = keras.Model([states, mask], head(pool(states, mask=mask)))
+    return Text(model, keras.Model(tokens, embed(tokens)), back, x=TOKENS)
+
+
+class Text(Case):
+    def expected_of_step(self, rows, M):
+        mixed = reference.mixed(M, self.front.predict(self.x[rows], verbose=0)).astype("float32")
+        return self.expected_loss(M, self.y[rows], self.back.predict([mixed, self.x[rows] != 0], verbose=0))
+
+
+def fine_tuned():
+    """A frozen backbone with its own statistics, features mixed behind it."""
+    backbone = keras.Sequential([keras.Input((4, 5)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
+    backbone.layers[0].moving_mean.assign(RNG.normal(size=5))
+    backbone.trainable = False
+    back = keras.Sequential([keras.Input((20,)), dense(3)])
+    inputs = keras.Input((4, 5))
+    return Case(keras.Model(inputs, back(mixup()(backbone(inputs, training=False)))), backbone, back)
+
+
+def fit(case, **options):
+    """The losses of the steps of an epoch, as Keras logs them: means over the steps so far."""
+    accumulate = options.pop("gradient_accumulation_steps", None)
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=accumulate)
+    case.model.compile(optimizer, case.loss, loss_weights=case.loss_weights, **options)
+    losses = []
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append(logs["loss"]))
+    case.model.fit(case.x, case.y, batch_size=ROWS, shuffle=False, verbose=0, callbacks=[note])
+    return losses
+
+
+def loop(case):
+    """A loop of one's own, compiled where the framework compiles functions."""
+    losses = [float(loss) for loss in LOOPS[BACKEND](case.model, case.loss, batches(case))]
+    return means(losses)
+
+
+def tensorflow_loop(model, loss_fn, batches):
+    import tensorflow as tf
+
+    optimizer = keras.optimizers.SGD(0.0)
+
+    @tf.function(jit_compile=True)
+    def step(x, y):
+        with tf.GradientTape() as tape, training_step():
+            loss = loss_fn(y, model(x, training=True))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    return [step(tf.constant(x), tf.constant(y)) for x, y in batches]
+
+
+def jax_loop(model, loss_fn, batches):
+    import jax
+
+    def loss_and_state(trainable, state, x, y):
+        with training_step():
+            predictions, state = model.stateless_call(trainable, state, x, training=True)
+            return loss_fn(y, predictions), state
+
+    grad = jax.jit(jax.value_and_grad(loss_and_state, has_aux=True))
+    model(batches[0][0])
+    trainable, state = (
+        [v.value for v in group] for group in (model.trainable_variables, model.non_trainable_variables)
+    )
+    for x, y in batches:
+        (loss, state), _ = grad(trainable, state, x, y)
+        yield loss
+
+
+def torch_loop(model, loss_fn, batches):
+    for x, y in batches:
+        model.zero_grad()
+        with training_step():
+            loss = loss_fn(y, model(x, training=True))
+        loss.backward()
+        yield loss.detach()
+
+
+LOOPS = {"tensorflow": tensorflow_loop, "jax": jax_loop, "torch": torch_loop}
+
+
+def train_on_batch(case):
+    case.model.compile(keras.optimizers.SGD(0.0), case.loss, loss_weights=case.loss_weights)
+    return means([case.model.train_on_batch(x, y, return_dict=True)["loss"] for x, y in batches(case)])
+
+
+def batches(case):
+    return [(take(case.x, rows), take(case.y, rows)) for rows in ROWS_OF_STEPS]
+
+
+def means(losses):
+    """Of the steps so far, as Keras logs losses."""
+    return np.cumsum(losses) / (np.arange(STEPS) + 1)
+
+
+MODES = {
+    "eager": functools.partial(fit, run_eagerly=True),
+    "compiled": functools.partial(fit, jit_compile=False),
+    "jit_compile": functools.partial(fit, jit_compile=True),
+    "steps_per_execution": functools.partial(fit, steps_per_execution=STEPS),
+    "gradient_accumulation": functools.partial(fit, gradient_accumulation_steps=2),
+    "train_on_batch": train_on_batch,
+    "loop": loop,
+}
+KINDS = [sequential, hidden, functional, subclassed, nested, text, fine_tuned]
+
+
+@pytest.fixture
+def quick_torch_compile(mode, monkeypatch):
+    """`torch.compile` without its code generator, which takes minutes: the tracing is what can go wrong."""
+    if BACKEND != "torch" or mode != "jit_compile":
+        yield
+        return
+    import torch
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an error inside of Dynamo would be one of its own
+        yield
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, record_property):
+    if mode == "steps_per_execution" and BACKEND == "torch":
+        pytest.skip("Keras refuses steps_per_execution on PyTorch")
+    case = kind()
+
+    if mode == "loop" and isinstance(case.loss, dict):
+        pytest.skip("a loop of one's own adds its losses by hand")
+
+    losses = MODES[mode](case)
+
+    expected = means(case.expected())
+    expected = expected[-1:] if mode == "steps_per_execution" else expected
+    record_property("largest difference", float(np.abs(losses - expected).max()))
+    np.testing.assert_allclose(losses, expected, rtol=2e-6)
