@@ -58,9 +58,9 @@ def check_choice(name, value, choices):
     return value
 
 
-def check_integer(name, value: Any, *, lower, upper=None, what="an integer"):
-    """An integer in range as an `int`, `None` as it is."""
-    if value is None:
+def check_integer(name, value: Any, *, lower, upper=None, what="an integer", optional=True):
+    """An integer in range as an `int`; `None` as it is, where it is `optional`."""
+    if value is None and optional:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"Invalid value for argument `{name}`: expected {what}. Received: {name}={value!r}.")

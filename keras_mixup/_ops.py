@@ -10,6 +10,7 @@ This is the only file that knows TensorFlow, NumPy and the name of the Keras bac
 imported only where a TensorFlow tensor has already arrived.
 """
 
+import contextlib
 import functools
 import sys
 
@@ -214,6 +215,15 @@ def state_seed(seed):
     """A seed below 2**32 as the integer that `keras.random.SeedGenerator` can hold on this backend."""
     # PyTorch's seeds are int32: the same 32 bits, read as a signed number.
     return seed - 2**32 if keras.backend.backend() == "torch" and seed >= 2**31 else seed
+
+
+def random_state_kept():
+    """A context that puts the framework's own random state back, which Keras' `Dropout` uses on PyTorch."""
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.random.fork_rng()
 
 
 class DatasetState:

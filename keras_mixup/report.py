@@ -5,8 +5,9 @@ import warnings
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
-from keras_mixup import _checks, _steps, _texts
+from keras_mixup import _checks, _ops, _steps, _texts
 from keras_mixup.layers._base import EndOfStep
 from keras_mixup.losses import MixLoss
 from keras_mixup.metrics import MixMetric
@@ -43,7 +44,7 @@ class Report(NamedTuple):
                 *("Mixing layers", *_rows(self.layers, mixed)),
                 *("Losses", *_rows(self.losses, followed)),
                 *("Metrics", *_rows(self.metrics, followed)),
-                *(f"-> {line}" for line in self.advice or ["Nothing to change."]),
+                *([f"-> {line}" for line in self.advice] or ["Nothing to change."]),
             ]
         )
 
@@ -111,11 +112,11 @@ def _build(model, x):
 @contextlib.contextmanager
 def _unchanged(model):
     """Trains eagerly inside of it, and puts everything back."""
-    values = [(v, keras.ops.convert_to_numpy(v)) for v in _variables(model)]
+    values = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in _variables(model)]
     options = {name: getattr(model, name) for name in ("run_eagerly", "jit_compile", "train_function")}
     model.run_eagerly, model.jit_compile, model.train_function = True, False, None
     try:
-        with warnings.catch_warnings():
+        with _ops.random_state_kept(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -53,7 +53,7 @@ class ManifoldMixUp(MixUp):
 
     def __init__(self, alpha=2.0, *, num_positions, **options):
         super().__init__(alpha, **options)
-        self.num_positions = _checks.check_integer("num_positions", num_positions, lower=1)
+        self.num_positions = _checks.check_integer("num_positions", num_positions, lower=1, optional=False)
 
     def get_config(self):
         return {**super().get_config(), "num_positions": self.num_positions}
@@ -67,7 +67,7 @@ class ManifoldMixUp(MixUp):
         if step is None:
             raise RuntimeError(_texts.NO_STEP.format(name=self.name))
         if step.mixes:
-            step.calls += 1
+            step.count(batch.shapes())
         else:
             random = self._layer_random(seed)
             step.add(self._draw(batch, random), batch.shapes())

@@ -1,0 +1,192 @@
+"""`check` tells what follows the mix and what does not, and leaves no trace."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, check
+
+X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+Y = np.arange(8) % 3
+CROSSENTROPY = "sparse_categorical_crossentropy"
+
+
+def build(loss, metrics=None, layer=None, **options):
+    layers = [
+        layer or MixUp(name="mix"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dense(3, activation="softmax"),
+    ]
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dropout(0.5), *layers])
+    model.compile("adam", loss, metrics=metrics, **options)
+    return model
+
+
+def test_all_is_well():
+    report = check(build(MixLoss(CROSSENTROPY), [MixMetric("accuracy"), MixMetric("mae")]), X, Y[:, None])
+
+    assert report.ok
+    assert report.layers == {"mix": [(8, 5)]}
+    assert report.losses == {CROSSENTROPY: "mix"}
+    assert report.metrics == {"accuracy": "mix", "mae": "mix"}
+    assert str(report).splitlines() == [
+        "Mixing layers",
+        "  mix: mixed (8, 5), rank 2",
+        "Losses",
+        f"  {CROSSENTROPY}: follows 'mix'",
+        "Metrics",
+        "  accuracy: follows 'mix'",
+        "  mae: follows 'mix'",
+        "Nothing to change.",
+    ]
+
+
+def test_what_does_not_follow_is_named_with_its_fix():
+    report = check(build(CROSSENTROPY, ["accuracy", MixMetric("mae")]), X, Y[:, None])
+
+    assert not report.ok
+    assert report.losses == {CROSSENTROPY: None}
+    assert report.metrics == {"accuracy": None, "mae": "mix"}
+    assert "MixLoss('sparse_categorical_crossentropy')" in report.advice[0]
+    assert "MixMetric('accuracy')" in report.advice[1]
+
+
+@pytest.mark.parametrize("form", [dict, list])
+def test_one_plain_loss_among_several_outputs_is_found(form):
+    inputs = keras.Input((5,))
+    mixed = MixUp(name="mix")(inputs)
+    outputs = {name: keras.layers.Dense(3, name=name)(mixed) for name in ("a", "b")}
+    losses, labels = {"a": MixLoss("mse"), "b": "mse"}, {"a": np.ones((8, 3)), "b": np.ones((8, 3))}
+    metrics = {"a": [MixMetric("mae")], "b": ["mae"]}
+    as_form = lambda nest: nest if form is dict else list(nest.values())
+    model = keras.Model(inputs, as_form(outputs))
+    model.compile("sgd", as_form(losses), metrics=as_form(metrics))
+
+    report = check(model, X, as_form(labels))
+
+    assert report.losses == {"a": "mix", "b": None}
+    assert sorted(map(str, report.metrics.values())) == ["None", "mix"]
+    assert len(report.advice) == 2
+    assert "Loss 'b'" in report.advice[0]
+
+
+def test_models_that_do_not_mix_say_why():
+    class Off(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.head = MixUp(name="mix"), keras.layers.Dense(3, activation="softmax")
+
+        def call(self, x):
+            return self.head(self.mix(x, training=False))
+
+    class Deaf(Off):
+        def call(self, x):
+            return self.head(self.mix(x))
+
+    deaf = Deaf()
+    deaf.compile("sgd", MixLoss(CROSSENTROPY))
+    report = check(deaf, X, Y)
+    assert report.layers == {"mix": []}
+    assert "training=training" in report.advice[0]
+
+    off = Off()
+    off.compile("sgd", MixLoss(CROSSENTROPY))
+    assert "'mix': called with training=False" in check(off, X, Y).advice[0]
+
+    plain = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    plain.compile("sgd", MixLoss("mse"))
+    report = check(plain, X, np.ones((8, 3)))
+    assert "no mixing layer" in report.advice[0]
+    assert "  none" in str(report)
+
+
+def test_every_depth_of_a_manifold_is_shown():
+    manifold = ManifoldMixUp(num_positions=2, name="manifold")
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(manifold(keras.layers.Dense(7)(manifold(inputs)))))
+    model.compile("sgd", MixLoss("mse"))
+
+    assert check(model, X, np.ones((8, 3))).layers == {"manifold": [(8, 5), (8, 7)]}
+
+
+def test_a_train_step_of_ones_own():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body = build(None)
+            self.own_loss = MixLoss(CROSSENTROPY)
+
+        def call(self, x, training=None):
+            return self.body(x, training=training)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return self.own_loss(y, y_pred)
+
+    model = Own()
+    model.compile("sgd")
+    report = check(model, X, Y)
+
+    assert report.ok
+    assert report.losses == {CROSSENTROPY: "mix"}
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}, {"jit_compile": True}])
+@pytest.mark.parametrize("trained", [False, True])
+def test_nothing_is_left_behind(options, trained):
+    """Weights, statistics, optimizer, metrics, random states and compiled functions: training goes on as without it."""
+    if options.get("jit_compile") and keras.backend.backend() == "torch":
+        pytest.skip("torch.compile is tested with the other models")
+    histories, warned = [], []
+    for checked in (False, True):
+        keras.utils.set_random_seed(1)
+        model = build(MixLoss(CROSSENTROPY), [MixMetric("accuracy")], **options)
+        if trained:
+            model.fit(X, Y, verbose=0)
+        if checked:
+            function = model.train_function
+            check(model, X, Y)
+            assert model.train_function is function
+            assert (model.run_eagerly, model.jit_compile) == warned[0]
+        warned.append((model.run_eagerly, model.jit_compile))
+        histories.append(model.fit(X, Y, epochs=2, verbose=0, shuffle=False).history)
+
+    assert histories[0] == histories[1]
+
+
+def test_it_warns_of_nothing_and_the_warning_in_fit_is_kept():
+    model = build(CROSSENTROPY)
+    check(model, X, Y)
+
+    with pytest.warns(UserWarning, match="no loss followed"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_mixed_precision_is_restored_too():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = build(MixLoss(CROSSENTROPY))
+    model.fit(X, Y, verbose=0)
+    before = [np.array(keras.ops.convert_to_numpy(v)) for v in [*model.variables, *model.optimizer.variables]]
+
+    check(model, X, Y)
+
+    for value, variable in zip(before, [*model.variables, *model.optimizer.variables], strict=True):
+        np.testing.assert_array_equal(value, keras.ops.convert_to_numpy(variable), err_msg=variable.path)
+
+
+def test_errors_of_the_step_come_through_and_nothing_is_changed():
+    layers = [MixUp(name="first"), MixUp(name="second"), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((5,)), *layers])
+    model.compile("sgd", MixLoss("mse"))
+    before = [np.array(keras.ops.convert_to_numpy(v)) for v in model.variables]
+
+    with pytest.raises(RuntimeError, match="'first', 'second'"):
+        check(model, X, np.ones((8, 3)))
+
+    for value, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(value, keras.ops.convert_to_numpy(variable))
+    assert not model.run_eagerly
+
+
+def test_a_model_that_is_not_compiled():
+    with pytest.raises(ValueError, match=r"compiled.*Received: Sequential"):
+        check(keras.Sequential([keras.Input((5,)), MixUp()]), X, Y)
