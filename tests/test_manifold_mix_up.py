@@ -160,7 +160,7 @@ def test_a_batch_that_changes_its_size_between_depths_is_refused():
     folded = keras.layers.Lambda(lambda x: keras.ops.reshape(x, (-1, 2)), output_shape=(2,))(manifold(inputs))
     model = keras.Model(inputs, keras.layers.Dense(3)(manifold(folded)))
 
-    with pytest.raises(ValueError, match="same batch size.*at every depth"), training_step():
+    with pytest.raises(ValueError, match=r"same batch size.*at every depth"), training_step():
         model(np.ones((2, 4, 2)), training=True)
 
 
