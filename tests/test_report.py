@@ -11,13 +11,9 @@ Y = np.arange(8) % 3
 CROSSENTROPY = "sparse_categorical_crossentropy"
 
 
-def build(loss, metrics=None, layer=None, **options):
-    layers = [
-        layer or MixUp(name="mix"),
-        keras.layers.BatchNormalization(),
-        keras.layers.Dense(3, activation="softmax"),
-    ]
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dropout(0.5), *layers])
+def build(loss, metrics=None, dropout=0.5, **options):
+    layers = [MixUp(name="mix"), keras.layers.BatchNormalization(), keras.layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dropout(dropout), *layers])
     model.compile("adam", loss, metrics=metrics, **options)
     return model
 
