@@ -1,5 +1,6 @@
 """Every kind of model, in every way that Keras runs one: the loss of each training step is that of the oracle."""
 
+import contextlib
 import functools
 import warnings
 
@@ -20,8 +21,8 @@ Y = np.arange(ROWS * STEPS) % 3
 NUMBERS = RNG.normal(size=(ROWS * STEPS, 1)).astype("float32")
 
 
-def dense(units, **options):
-    return keras.layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(0.5), **options)
+def dense(units, seed=None, **options):
+    return keras.layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(0.5, seed=seed), **options)
 
 
 def crossentropy():
@@ -274,3 +275,52 @@ def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, 
     expected = expected[-1:] if mode == "steps_per_execution" else expected
     record_property("largest difference", float(np.abs(losses - expected).max()))
     np.testing.assert_allclose(losses, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("mode", ["activations", "full"])
+@pytest.mark.parametrize("eager", [True, False])
+def test_rematerialised_models_train_as_others(mode, eager):
+    """The backward pass runs the forward pass once more: with the same mix, or the gradients would be wrong."""
+    if mode == "full" and (BACKEND == "jax" or (BACKEND == "tensorflow" and not eager)):
+        pytest.skip("Keras cannot rematerialise a whole model here, whatever its layers")
+
+    def train(scope):
+        with scope:
+            inner = [keras.Input((4, 5)), mixup(), dense(7, activation="relu", seed=1)]
+            layers = [keras.Sequential(inner), keras.layers.Flatten(), dense(3, seed=2)]
+            model = keras.Sequential([keras.Input((4, 5)), *layers])
+        model.compile(keras.optimizers.SGD(0.1), crossentropy(), run_eagerly=eager)
+        model.fit(X, Y, batch_size=ROWS, epochs=3, shuffle=False, verbose=0)
+        return [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+
+    for got, expected in zip(train(keras.RematScope(mode)), train(contextlib.nullcontext()), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's own rematerialisation")
+class TestTorchCheckpoint:
+    def backward(self, inside, reentrant):
+        import torch
+
+        layer = mixup()
+        x = torch.nn.Parameter(torch.ones((ROWS, 3)) * torch.arange(ROWS)[:, None])
+        with training_step():
+            y = torch.utils.checkpoint.checkpoint(lambda x: layer(x, training=True) ** 2, x, use_reentrant=reentrant)
+            loss = MixLoss("mse")(np.zeros((ROWS, 3), "float32"), y)
+            if inside:
+                loss.backward()
+        if not inside:
+            loss.backward()
+        return x.grad, layer
+
+    @pytest.mark.parametrize("reentrant", [False, True])
+    def test_a_backward_pass_in_the_step_sees_the_same_mix(self, reentrant):
+        gradient, layer = self.backward(True, reentrant)
+        again, _ = self.backward(True, reentrant)
+
+        assert bool((gradient == again).all())
+        assert int(layer.seed_generator.state.value[1]) == 1  # drawn once
+
+    def test_a_backward_pass_outside_of_it_is_refused(self):
+        with pytest.raises(RuntimeError, match=r"rematerialised.*training_step"):
+            self.backward(False, False)

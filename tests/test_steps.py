@@ -43,6 +43,11 @@ def plain_loss(model):
     return number(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(Y, model(X)))
 
 
+def count(caught, text):
+    """Other packages warn as well."""
+    return sum(text in str(warning.message) for warning in caught)
+
+
 def number(x):
     return float(keras.ops.convert_to_numpy(x))
 
@@ -203,6 +208,15 @@ class TestSeveralMixes:
         with pytest.raises(RuntimeError, match=r"'shared' mixed 2 times.*mix_dataset.*training_step"):
             model.fit([X, X], Y, verbose=0)
 
+    def test_a_layer_in_time_distributed_is_refused(self, how):
+        """It would be called for every time step, each with a draw of its own."""
+        layers = [keras.layers.TimeDistributed(MixUp(name="shared")), keras.layers.Flatten(), dense()]
+        model = keras.Sequential([keras.Input((4, 5)), *layers])
+        model.compile("sgd", build().loss, **how)
+
+        with pytest.raises(RuntimeError, match=r"'shared' mixed 4 times.*TimeDistributed"):
+            model.fit(np.ones((8, 4, 5)), Y, verbose=0)
+
     def test_parallel_branches_are_followed_by_name(self, how):
         inputs = keras.Input((5,))
         branches = {
@@ -344,7 +358,7 @@ class TestMixesThatNoLossFollows:
         with pytest.warns(UserWarning, match=r"'mix' mixed its inputs, but no loss followed.*MixLoss\(") as caught:
             model.fit(X, Y, batch_size=2, epochs=2, verbose=0)
 
-        assert len([w for w in caught if "no loss followed" in str(w.message)]) == 1
+        assert count(caught, "no loss followed") == 1
 
     def test_a_metric_that_follows_is_not_enough(self, how):
         model = build(how)
@@ -360,6 +374,83 @@ class TestMixesThatNoLossFollows:
         model.compile("sgd", "mse", **how)
 
         assert model.fit(X, X, verbose=0).history["loss"][0] > 0
+
+    def test_a_block_without_its_loss_warns(self):
+        model = build()
+
+        with pytest.warns(UserWarning, match="'mix' mixed its inputs, but no loss followed"), training_step():
+            predictions = model(X, training=True)
+
+        assert number(model.loss(Y, predictions)) > 0
+
+
+class Own(keras.Model):
+    """A subclassed model; how it calls its mixing layer is the point."""
+
+    def __init__(self, say):
+        super().__init__()
+        self.mix, self.head, self.say = MixUp(1.0, seed=0, name="mix"), dense(), say
+
+    def call(self, x, training=None):
+        return self.head(self.mix(x, training=self.say(training)))
+
+
+class WithoutTraining(Own):
+    """Keras tells it nothing, and it tells its layers nothing."""
+
+    def call(self, x):
+        return self.head(self.mix(x))
+
+
+class TestLossesThatMeetNoMix:
+    def fit(self, model, how, loss=None):
+        model.compile(keras.optimizers.SGD(0.0), loss or build().loss, **how)
+        return model.fit(X, Y, epochs=2, batch_size=8, verbose=0).history["loss"][-1]
+
+    def test_a_model_that_does_not_take_training_is_told(self, how):
+        model = WithoutTraining(None)
+
+        with pytest.warns(UserWarning, match=r"'mix' was called .* without being told.*training=training") as caught:
+            loss = self.fit(model, how)
+
+        assert loss == pytest.approx(plain_loss(model), rel=1e-5)
+        assert count(caught, "without being told") == 1
+        assert count(caught, "found no mix") == 0
+
+    def test_also_without_a_mixloss(self, how):
+        with pytest.warns(UserWarning, match="without being told"):
+            self.fit(WithoutTraining(None), how, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+    def test_a_model_that_passes_training_on_is_not(self, how):
+        assert self.fit(Own(lambda training: training), how) > 0
+
+    def test_a_layer_that_is_told_not_to_train_leaves_the_loss_alone(self, how):
+        with pytest.warns(UserWarning, match="'sparse_categorical_crossentropy' found no mix to follow") as caught:
+            self.fit(Own(lambda training: False), how)
+
+        assert count(caught, "found no mix") == 1
+
+    def test_a_model_without_a_mixing_layer(self, how):
+        with pytest.warns(UserWarning, match="found no mix to follow.*MixUp.*pipeline") as caught:
+            self.fit(build(mix=False), how)
+
+        assert count(caught, "found no mix") == 1
+
+    def test_a_loss_that_has_met_a_mix_is_silent(self, how):
+        model = build(how)
+        train(model)
+
+        assert self.fit(build(mix=False), how, model.loss) > 0
+
+    def test_a_clean_teacher_is_silent(self, how):
+        """A second model of the step that is not told to train, beside one that mixes."""
+        teacher = build(name="teacher_mix")
+
+        class Student(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return super().compute_loss(x, y, y_pred + 0 * teacher(x), sample_weight, training)
+
+        assert self.fit(Student(lambda training: training), how) > 0
 
 
 def test_nothing_of_a_step_stays_alive_after_it(how):
