@@ -182,6 +182,15 @@ def check_hidden_rows(first, now):
         )
 
 
+def check_metric(metric, pairwise):
+    """A metric that is updated with the weights λ and 1 - λ counts in floats."""
+    if pairwise and "float" not in str(metric.dtype):
+        raise ValueError(
+            f"Metric {metric.name!r} counts in {metric.dtype}, and would cut the weights λ and 1 - λ of the two label "
+            f'sets to 0. Let it count in floats: `{type(metric).__name__}(..., dtype="float32")`.'
+        )
+
+
 def check_compiled(model):
     if not isinstance(model, keras.Model) or not model.compiled:
         raise ValueError(

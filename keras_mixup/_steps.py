@@ -108,7 +108,7 @@ class training_step:
             done.followers += inside[key].followers if key in inside else []
         if error[0] is None and not _steps.watchers:
             for done in inside.values():
-                if done.mixes and not done.led_a_loss:
+                if done.mixes and not done.followers:
                     warnings.warn(_texts.UNFOLLOWED.format(name=done.name), stacklevel=2)
 
 

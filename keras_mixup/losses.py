@@ -9,6 +9,8 @@ from keras_mixup import _checks, _follow, _steps, _texts
 
 # They read labels 0 and 1 as signs, and only if there are no others: blended ones would be taken as they are.
 READ_SIGNS = (keras.losses.hinge, keras.losses.squared_hinge)
+# They ask of every two samples whether they are of one class; blended samples are of two.
+COMPARE_SAMPLES = (keras.losses.circle,)
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -92,7 +94,10 @@ class MixLoss(keras.losses.Loss):
     def _pairs(self, y_true, y_pred):
         if self.pairwise is not None:
             return self.pairwise
-        return getattr(self.loss, "fn", None) in READ_SIGNS or not _follow.can_blend(y_true, y_pred)
+        fn = getattr(self.loss, "fn", None)
+        if fn in COMPARE_SAMPLES:
+            raise ValueError(_texts.COMPARES.format(name=self.loss.name))
+        return fn in READ_SIGNS or not _follow.can_blend(y_true, y_pred)
 
     def _blended(self, mix, y_true, y_pred, sample_weight):
         y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)

@@ -23,6 +23,7 @@ class MixMetric(keras.metrics.Metric):
         name: String, the name in the logs; that of the wrapped metric by default.
 
     Raises:
+        ValueError: if the metric counts in integers, as `MeanIoU` does if `dtype` is not given: λ would be cut to 0.
         RuntimeError: if the step holds several mixes, or one that may belong elsewhere.
 
     Example:
@@ -42,6 +43,7 @@ class MixMetric(keras.metrics.Metric):
         self.metric = inner
         self.layer = layer
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+        _checks.check_metric(inner, self.pairwise)
         self._identifier = metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 import reference
+from places import Recorder
 
-from keras_mixup import MixLoss, MixUp, training_step
+from keras_mixup import MixLoss, MixMetric, MixUp, training_step
 
 BACKEND = keras.backend.backend()
 ROWS, STEPS = 6, 2
@@ -275,6 +276,38 @@ def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, 
     expected = expected[-1:] if mode == "steps_per_execution" else expected
     record_property("largest difference", float(np.abs(losses - expected).max()))
     np.testing.assert_allclose(losses, expected, rtol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX has it where it is switched on
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("mixed_float16", 2e-3), ("mixed_bfloat16", 2e-2), ("float64", 1e-6)]
+)
+def test_half_and_double_precision_train_with_exact_labels(policy, tolerance):
+    """λ and the labels are never narrower than float32, whatever the inputs are computed in; losses are scaled."""
+    keras.config.set_dtype_policy(policy)
+    labels = np.tile(np.eye(ROWS, dtype="float32"), (STEPS, 1))
+    front = keras.Sequential([keras.Input((4, 5)), keras.layers.Flatten()])
+    back = keras.Sequential([keras.Input((20,)), dense(ROWS), keras.layers.Activation("linear", dtype="float32")])
+    recorder = Recorder((ROWS, ROWS), (ROWS, ROWS))
+    model = keras.Sequential([keras.Input((4, 5)), *front.layers, mixup(), *back.layers])
+    case = Soft(model, front, back, y=labels)
+    optimizer = keras.optimizers.SGD(1e-30)
+    optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if policy == "mixed_float16" else optimizer
+    loss = MixLoss(keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.compile(optimizer, loss, metrics=[MixMetric(recorder, pairwise=False)])
+
+    losses = means([model.train_on_batch(x, y, return_dict=True)["loss"] for x, y in batches(case)])
+
+    twin = MixUp(1.0, seed=0, dtype="float32")
+    expected = [matrix(twin) for _ in range(STEPS)][-1]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(recorder.labels), expected, atol=3e-7)
+    np.testing.assert_allclose(losses, means(case.expected()), rtol=tolerance)
+
+
+class Soft(Case):
+    def expected_loss(self, M, y, predictions):
+        log_p = predictions - np.log(np.exp(predictions.astype("float64")).sum(axis=1, keepdims=True))
+        return -np.sum((M @ y) * log_p, axis=1).mean()
 
 
 @pytest.mark.parametrize("mode", ["activations", "full"])
