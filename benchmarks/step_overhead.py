@@ -54,9 +54,7 @@ def main():
     plain, mixed = resnet(False), resnet(True)
     for model in (plain, mixed):
         milliseconds(model, x, y, 3)
-    pairs = np.array(
-        [[milliseconds(m, x, y, options.steps) for m in (plain, mixed)] for _ in range(options.rounds)]
-    )
+    pairs = np.array([[milliseconds(m, x, y, options.steps) for m in (plain, mixed)] for _ in range(options.rounds)])
     ratio = pairs[:, 1] / pairs[:, 0]
     low, high = np.percentile(ratio, [25, 75])
     print(

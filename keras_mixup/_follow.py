@@ -1,5 +1,7 @@
 """How labels follow a mix in a loss or a metric: blended, or in pairs."""
 
+from typing import Any, NamedTuple
+
 import keras
 
 from keras_mixup import _ops
@@ -52,12 +54,23 @@ def blended(mix, y_true, sample_weight):
     return blend_labels(y_true, mix, ops.convert_to_tensor(sample_weight))
 
 
+class Term(NamedTuple):
+    """One of the two label sets of a mix."""
+
+    labels: Any
+    predictions: Any
+    mask: Any  # of the predictions, which carry it: the one of the label set's own sample
+
+
 def terms(mix, y_true, y_pred):
-    """The two terms of a mix, `(labels, predictions)`; the predictions of the partner's carry the partner's mask."""
+    """Both terms of a mix."""
     ops = _ops.KERAS
     y_true, mask = ops.convert_to_tensor(y_true), read_mask(y_pred)
-    others, other_mask = (None if x is None else ops.take(x, mix.partner, axis=0) for x in (y_true, mask))
-    return [(y_true, y_pred), (others, with_mask(y_pred, other_mask))]
+    others = ops.take(y_true, mix.partner, axis=0)
+    if mask is None:
+        return [Term(y_true, y_pred, None), Term(others, y_pred, None)]
+    other_mask = ops.take(mask, mix.partner, axis=0)
+    return [Term(y_true, y_pred, mask), Term(others, with_mask(y_pred, other_mask), other_mask)]
 
 
 def term_weights(mix, sample_weight, shape):
@@ -88,16 +101,9 @@ def read_mask(x):
     return _READ_MASK(x)
 
 
-def joined(tensors):
-    """The tensors behind each other, and so their Keras masks."""
-    masks = [read_mask(x) for x in tensors]
-    mask = None if masks[0] is None else _ops.KERAS.concatenate(masks, axis=0)
-    return with_mask(_ops.KERAS.concatenate(tensors, axis=0), mask)
-
-
 def with_mask(x, mask):
-    """The tensor with this Keras mask, if there is one."""
-    return x if mask is None else _WRITE_MASK([x, mask])
+    """The tensor with this Keras mask."""
+    return _WRITE_MASK([x, mask])
 
 
 class _ReadMask(keras.layers.Layer):

@@ -106,12 +106,13 @@ class MixLoss(keras.losses.Loss):
     def _paired(self, mix, y_true, y_pred, sample_weight):
         """The values of both terms; then the wrapped loss's weighting, masking and reduction, as over one of them."""
         terms = _follow.terms(mix, y_true, keras.ops.convert_to_tensor(y_pred))
-        values = [self._values(*term) for term in terms]
+        values = [self._values(term.labels, term.predictions) for term in terms]
         weights = _follow.term_weights(mix, sample_weight, keras.ops.shape(values[0]))
-        masks = [_follow.read_mask(predictions) for _, predictions in terms]
-        masked = _follow.joined([_follow.with_mask(v, mask) for v, mask in zip(values, masks, strict=True)])
-        reduce = _Values(_follow.joined(values), self.reduction, self.dtype)
-        result = reduce(masked, masked, keras.ops.concatenate(weights, axis=0))
+        values, weights = (keras.ops.concatenate(both, axis=0) for both in (values, weights))
+        reduce, masked = _Values(values, self.reduction, self.dtype), values
+        if terms[0].mask is not None:
+            masked = _follow.with_mask(values, keras.ops.concatenate([term.mask for term in terms], axis=0))
+        result = reduce(masked, masked, weights)
         if self.reduction in (None, "none"):
             return sum(keras.ops.split(result, 2, axis=0))
         return result * 2.0 if self.reduction in ("mean", "sum_over_batch_size") else result

@@ -58,8 +58,8 @@ class MixMetric(keras.metrics.Metric):
         y_pred = keras.ops.convert_to_tensor(y_pred)
         aligned = keras.ops.shape(_follow.same_rank(y_true, y_pred)[1])
         weights = _follow.term_weights(mix, sample_weight, aligned[: max(1, len(aligned) - 1)])
-        for (labels, predictions), weight in zip(_follow.terms(mix, y_true, y_pred), weights, strict=True):
-            self.metric.update_state(labels, predictions, sample_weight=weight)
+        for term, weight in zip(_follow.terms(mix, y_true, y_pred), weights, strict=True):
+            self.metric.update_state(term.labels, term.predictions, sample_weight=weight)
         return None
 
     def result(self):

@@ -7,6 +7,7 @@ import keras
 
 from keras_mixup import _checks, _ops, _steps
 from keras_mixup._random import Random, key_of
+from keras_mixup.functional import Mix
 from keras_mixup.layers._forms import unpack
 from keras_mixup.layers._mixer import Mixer
 
@@ -62,6 +63,12 @@ class Scheduled:
         if layer.built:
             raise _checks.frozen(self.name)
         setattr(layer, f"_{self.name}", _checks.check_number(self.name, value, upper=self.upper))
+
+
+def random_of(key, step=None):
+    """The random source for a key on the Keras backend; on NumPy where it can be."""
+    value = _ops.value_at_hand(key)
+    return Random(_ops.KERAS, key, step) if value is None else Random(_ops.NUMPY, value, step)
 
 
 class MixLayer(Mixer, keras.layers.Layer):
@@ -126,23 +133,27 @@ class MixLayer(Mixer, keras.layers.Layer):
         elif batch.labels is None:
             mix = self._mix_of_step(batch, seed)
         else:
-            mix = self._draw(batch, self._layer_random(seed))
+            mix = self._draw_here(batch, self._layer_random(seed))
         return self._apply(batch, mix)
 
     def _mix_of_step(self, batch, seed):
         """The mix for a call whose labels follow through the loss."""
         mix = _steps.mix_recomputed(self)
         if mix is None:
-            mix = self._draw(batch, self._layer_random(seed))
+            mix = self._draw_here(batch, self._layer_random(seed))
             _steps.note_mix(self, mix, batch.shapes())
         return mix
+
+    def _draw_here(self, batch, random):
+        """The draw as tensors of the Keras backend."""
+        return Mix(*(None if x is None else keras.ops.convert_to_tensor(x) for x in self._draw(batch, random)))
 
     def _layer_random(self, seed):
         if seed is not None:
             self._check_place("a call with `seed`")
-            return Random(_ops.KERAS, key_of(_ops.KERAS, seed))
+            return random_of(key_of(_ops.KERAS, seed))
         state = self.seed_generator.next()
-        return Random(_ops.KERAS, state, step=state[1])
+        return random_of(state, step=state[1])
 
     def _dataset_random(self, batch, seed):
         self._check_place("a `tf.data` map")

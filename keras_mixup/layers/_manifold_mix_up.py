@@ -70,8 +70,9 @@ class ManifoldMixUp(MixUp):
             step.count(batch.shapes())
         else:
             random = self._layer_random(seed)
-            step.add(self._draw(batch, random), batch.shapes())
-            step.position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
+            step.add(self._draw_here(batch, random), batch.shapes())
+            position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
+            step.position = keras.ops.convert_to_tensor(position)
         _checks.check_hidden_rows(step.shapes[0], batch.shapes())
         return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
 
