@@ -26,6 +26,10 @@ class KerasOps:
     def __getattr__(self, name):
         return getattr(keras.ops, name)
 
+    def here(self, x):
+        """What Keras has computed, for these operations."""
+        return x
+
     @property
     def word_dtype(self):
         # PyTorch has next to no arithmetic for uint32: there a word lives in the low half of an int64.
@@ -56,6 +60,9 @@ class NumpyOps:
 
     def __getattr__(self, name):
         return getattr(np, name)
+
+    def here(self, x):
+        return keras.ops.convert_to_numpy(x)
 
     def cast(self, x, dtype):
         return np.asarray(x).astype(dtype, copy=False)

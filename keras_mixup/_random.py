@@ -58,7 +58,7 @@ class Random:
 
     def value(self, number):
         """A number as it is, a schedule (a callable of the step) at this mix's step."""
-        return number(self.step) if callable(number) else number
+        return self.ops.here(number(self.step)) if callable(number) else number
 
 
 def key_of(ops, seed):

@@ -14,10 +14,11 @@ import keras_mixup
 
 PACKAGE = pathlib.Path(keras_mixup.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-CLASSES = [keras_mixup.MixUp, keras_mixup.MixLoss, keras_mixup.MixMetric]
+CLASSES = [keras_mixup.MixUp, keras_mixup.ManifoldMixUp, keras_mixup.MixLoss, keras_mixup.MixMetric]
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_ops", "_checks", "_steps", "_random", "functional", "_follow", "losses", "metrics", "layers", "plotting"]
+ORDER = ["_ops", "_checks", "_texts", "_stack", "_steps", "_random", "functional", "_follow", "losses", "metrics"]
+ORDER += ["layers", "report", "plotting"]
 
 
 def imported(tree):
@@ -47,7 +48,9 @@ def test_imports_go_one_way(file):
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_arguments_are_attributes_and_config_keys(cls):
     """What one gives to the constructor can be read from the object and from its config."""
-    made = {keras_mixup.MixUp: lambda: cls(), keras_mixup.MixLoss: lambda: cls("mse")}.get(cls, lambda: cls("mse"))()
+    made = {keras_mixup.MixUp: cls, keras_mixup.ManifoldMixUp: lambda: cls(num_positions=2)}.get(
+        cls, lambda: cls("mse")
+    )()
     arguments = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
     for name in arguments:
@@ -72,7 +75,7 @@ def test_classes_are_registered_under_lasting_names():
     """Saved files carry these names: they may never change."""
     names = [keras.saving.get_registered_name(cls) for cls in CLASSES]
 
-    assert names == ["keras_mixup>MixUp", "keras_mixup>MixLoss", "keras_mixup>MixMetric"]
+    assert names == ["keras_mixup>MixUp", "keras_mixup>ManifoldMixUp", "keras_mixup>MixLoss", "keras_mixup>MixMetric"]
 
 
 def loaded_by(statement, module):
