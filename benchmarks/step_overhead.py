@@ -1,7 +1,7 @@
 """What the layer costs in a training step: a small ResNet with `MixUp`, `MixLoss` and `MixMetric` against the same one
 without them, stepped alternately in one process.
 
-    KERAS_BACKEND=jax python benchmarks/step_overhead.py [--steps 40] [--rounds 30]
+    KERAS_BACKEND=jax python benchmarks/step_overhead.py [--batch 64] [--steps 150]
 """
 
 import argparse
@@ -35,33 +35,34 @@ def resnet(mix):
     return model
 
 
-def milliseconds(model, x, y, steps):
+def milliseconds(model, x, y):
     start = time.perf_counter()
-    for _ in range(steps):
-        logs = model.train_on_batch(x, y)
+    logs = model.train_on_batch(x, y)
     float(logs[0])
-    return (time.perf_counter() - start) / steps * 1e3
+    return (time.perf_counter() - start) * 1e3
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--batch", type=int, default=64)
-    options.add_argument("--steps", type=int, default=4)
-    options.add_argument("--rounds", type=int, default=20)
+    options.add_argument("--steps", type=int, default=150, help="of each model")
     options = options.parse_args()
-    x = np.random.default_rng(0).uniform(size=(options.batch, 32, 32, 3)).astype("float32")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(options.batch, 32, 32, 3)).astype("float32")
     y = np.arange(options.batch) % CLASSES
-    plain, mixed = resnet(False), resnet(True)
-    for model in (plain, mixed):
-        milliseconds(model, x, y, 3)
-    pairs = np.array([[milliseconds(m, x, y, options.steps) for m in (plain, mixed)] for _ in range(options.rounds)])
-    ratio = pairs[:, 1] / pairs[:, 0]
-    low, high = np.percentile(ratio, [25, 75])
+    models = [resnet(mix=False), resnet(mix=True)]
+    times = np.zeros((options.steps + 5, 2))
+    for step in range(len(times)):
+        for i in rng.permutation(2):  # neither always comes first
+            times[step, i] = milliseconds(models[i], x, y)
+    times = times[5:]
+    resampled = times[rng.integers(0, len(times), (2000, len(times)))]
+    plain, mixed = np.median(times, axis=0)
+    low, high = np.percentile(np.diff(np.median(resampled, axis=1), axis=1), [2.5, 97.5])
     print(
-        f"{keras.backend.backend():10}  batch {options.batch}: plain {np.median(pairs[:, 0]):.1f} ms a step, "
-        f"mixed {np.median(pairs[:, 1]):.1f} ms; overhead by pairs: median {np.median(ratio) - 1:+.1%} "
-        f"(quartiles {low - 1:+.1%} to {high - 1:+.1%})"
+        f"{keras.backend.backend()}, batch {options.batch}: plain {plain:.1f} ms a step, mixed {mixed:.1f} ms,", end=" "
     )
+    print(f"difference {mixed - plain:+.2f} ms (95 % by bootstrap {low:+.2f} to {high:+.2f}), {mixed / plain - 1:+.1%}")
 
 
 if __name__ == "__main__":
