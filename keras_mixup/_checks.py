@@ -1,4 +1,4 @@
-"""Named checks, and the texts of the errors: what was expected, what was received, the fix as code, why."""
+"""Checks of what a layer, a loss or a call was given, and the texts: what was expected, what was received, the fix."""
 
 import math
 import numbers
@@ -7,21 +7,6 @@ from typing import Any
 import keras
 
 from keras_mixup import _ops
-
-SAMPLE_ROLES = ("images", "labels", "sample_weights", "segmentation_masks", "bounding_boxes")
-
-
-def check_use_of_classes(labels, num_classes):
-    """If there are `num_classes`, some labels are class indices, or encoded ones: `(dtype, shape)` of each."""
-    used = [_ops.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
-    if labels and not any(used):
-        dtype, shape = labels[0]
-        raise ValueError(
-            f"num_classes={num_classes} was given, but no labels are class indices. Received: labels of dtype {dtype} "
-            f"and shape {tuple(shape)}. If they are class indices that became floating (Keras' image layers do that to "
-            "the labels of a sample dict), cast them back: `tf.cast(y, 'int32')`. If they are numbers, leave "
-            "num_classes out. Class 3 and class 8 averaged would be class 5.5."
-        )
 
 
 def is_schedule(value):
@@ -98,88 +83,21 @@ def check_float_policy(name, compute_dtype):
         )
 
 
-def check_inputs(dtype):
-    """Inputs are floats, or images as bytes."""
-    if _ops.is_mixable(dtype):
-        return
-    raise TypeError(
-        f"Inputs must be floating or uint8 (images, 0 to 255) to be mixed. Received: inputs of dtype {dtype}. "
-        "If they are measurements, cast them: `x.astype('float32')`. If they are tokens or categories, mix their "
-        "embeddings: put the layer behind `keras.layers.Embedding`. Between token 3 and token 8 lies nothing."
+def check_no_schedule(where, **values):
+    for name, value in values.items():
+        if is_schedule(value):
+            raise ValueError(
+                f"`{name}` is a schedule, and {where} has no training step to follow. Give a number, "
+                f"`{name}=0.2`, or put the layer into the model, where the schedule is followed."
+            )
+
+
+def frozen(name):
+    return AttributeError(
+        f"`{name}` cannot be assigned once the layer has been used: a compiled training step would not see the new "
+        "value. Give a schedule over the training steps instead, for example "
+        f"`{name}=keras.optimizers.schedules.PiecewiseConstantDecay([1000], [0.0, 0.2])`."
     )
-
-
-def check_labels(dtype, shape, num_classes):
-    """Labels are floats, or class indices with `num_classes`."""
-    if "float" in dtype or dtype == "bool":
-        return
-    received = f"Received: labels of dtype {dtype} and shape {tuple(shape)}"
-    if "int" not in dtype:
-        raise TypeError(
-            f"Labels must be floating, boolean or class indices to be mixed. {received}. Take them out of the "
-            "element before the mix and put them back after it."
-        )
-    if num_classes is None:
-        raise ValueError(
-            f"Integer labels cannot be mixed as they are. {received}, and num_classes=None. If they are class "
-            "indices, say how many classes there are, and they come out as one-hot rows: "
-            "`MixUp(..., num_classes=10)`, with `CategoricalCrossentropy` as the loss. If they are binary, "
-            "one-hot, multi-hot or counts, cast them: `y.astype('float32')`. Halfway between class 3 and class 8 "
-            "lies no class, and integers do not tell which of these they are."
-        )
-    if len(shape) > 1 and shape[-1] in (num_classes, None) and num_classes > 1:
-        raise ValueError(
-            f"Integer labels whose last axis has, or may have, num_classes={num_classes} entries can be class indices "
-            f"or one-hot rows. {received}. One-hot or multi-hot: cast them, `y.astype('float32')`. Class indices: "
-            f"encode them yourself, `keras.ops.one_hot(y, {num_classes})`."
-        )
-
-
-def check_rows(leaves):
-    """Every leaf is a dense array with a batch axis, and all have the same number of rows where it is known.
-
-    `leaves`: pairs of a word for the leaf and the leaf.
-    """
-    known: dict[int, str] = {}
-    for where, leaf in leaves:
-        shape = static_shape(leaf)
-        if isinstance(leaf, int | float) or shape == ():
-            raise ValueError(
-                f"{where} must be arrays with a batch axis. Received: {_describe(leaf)}. Of a list of numbers make an "
-                f"array, `np.asarray(...)`: lists are nests of arrays. {_BATCH_FIRST}"
-            )
-        if not shape:
-            raise ValueError(
-                f"{where} must be dense arrays with a batch axis and a known rank. "
-                f"Received: {_describe(leaf)}. {_BATCH_FIRST}"
-            )
-        if isinstance(shape[0], int):
-            known.setdefault(shape[0], f"{where} of shape {shape}")
-    if len(known) > 1:
-        raise ValueError(
-            "Inputs, labels and sample weights must have the same batch size (axis 0). Received: "
-            f"{', '.join(known.values())}. {_BATCH_FIRST}"
-        )
-
-
-def check_weight_rank(weight_shape, label_shape):
-    if len(weight_shape) > len(label_shape):
-        raise ValueError(
-            f"Sample weights of shape {tuple(weight_shape)} do not fit labels of shape {tuple(label_shape)}: "
-            "expected one weight for each sample, `(batch,)`, or weights over leading axes of the labels, such as "
-            "`(batch, time)` for labels `(batch, time, classes)`."
-        )
-
-
-def check_hidden_rows(first, now):
-    """The hidden states of one batch have one number of rows at all depths. Both are lists of shapes."""
-    rows = {shape[0] for shape in (first, *now) if isinstance(shape[0], int)}
-    if len(rows) > 1:
-        raise ValueError(
-            "The hidden states must have the same batch size (axis 0) at every depth where they may be mixed. "
-            f"Received: shapes {first} and {now[0]}. Leave out the depths where other axes are folded into the batch "
-            "axis."
-        )
 
 
 def check_metric(metric, pairwise):
@@ -199,88 +117,10 @@ def check_compiled(model):
         )
 
 
-def check_sample_keys(sample):
-    """A sample dict holds Keras' keys and nothing else."""
-    unknown = sorted(str(key) for key in sample if key not in SAMPLE_ROLES)
-    if unknown:
-        raise ValueError(
-            f"A dict that holds `images` is a sample of Keras' preprocessing layers, with the keys {SAMPLE_ROLES}. "
-            f"Received also: {unknown}. Their role in a mix is unknown; take them out before it and put them back "
-            "after it. If the dict is one of several model inputs, rename `images`."
-        )
-    if "bounding_boxes" in sample:
-        raise ValueError(
-            "Bounding boxes cannot be mixed yet. Received: a sample with the key 'bounding_boxes'. Leaving them as "
-            "they are would lose the boxes of the partner."
-        )
-
-
-def check_no_extra_labels(labels, sample_weight):
-    if labels is not None or sample_weight is not None:
-        raise ValueError(
-            "A sample dict brings its own labels and weights. Received: a dict that holds `images`, and `labels` or "
-            "`sample_weight` beside it. Put them into the dict, under 'labels' and 'sample_weights'."
-        )
-
-
-def check_weights_have_labels(labels, sample_weight):
-    if sample_weight is not None and labels is None:
-        raise ValueError(
-            "Sample weights were given without labels. Pass both: `layer(x, y, sample_weight, training=True)`, or "
-            "`labels=()` if there are none. Labels are blended in proportion to the weights of the two samples."
-        )
-
-
-def check_labels_in_dataset(labels):
-    if labels is None:
-        raise ValueError(
-            "In a `tf.data` map the labels must be mixed together with the inputs. Received: inputs alone, with "
-            "training=True. Pass both: `dataset.map(lambda x, y: mixup(x, y, training=True))`, or "
-            "`mixup.mix_dataset(dataset)`. If there are no labels at all, say so: `mixup(x, labels=(), "
-            "training=True)`. Labels that stay behind would be hard targets for blended inputs."
-        )
-
-
-def check_no_schedule(where, **values):
-    for name, value in values.items():
-        if is_schedule(value):
-            raise ValueError(
-                f"`{name}` is a schedule, and {where} has no training step to follow. Give a number, "
-                f"`{name}=0.2`, or put the layer into the model, where the schedule is followed."
-            )
-
-
-def check_dataset_element(element):
-    """The arguments of a call for the element of a dataset: `(x, y)`, `(x, y, sample_weight)` or a sample dict."""
-    if isinstance(element, dict) and "images" in element:
-        return (element,)
-    if isinstance(element, tuple) and len(element) in (2, 3):
-        return element
-    raise ValueError(
-        "A dataset to mix must hold `(x, y)`, `(x, y, sample_weight)` or sample dicts with `images` and `labels`. "
-        f"Received: {element!r:.200}. If it has no labels, say so: `dataset.map(lambda x: mixup(x, labels=(), "
-        "training=True))`."
-    )
-
-
-def frozen(name):
-    return AttributeError(
-        f"`{name}` cannot be assigned once the layer has been used: a compiled training step would not see the new "
-        "value. Give a schedule over the training steps instead, for example "
-        f"`{name}=keras.optimizers.schedules.PiecewiseConstantDecay([1000], [0.0, 0.2])`."
-    )
-
-
 TRAINING_UNSAID = (
     "Labels were given, but `training` was not: nothing is mixed. Say which batches are to be mixed: "
     "`dataset.map(lambda x, y: mixup(x, y, training=True))`, or `mixup.mix_dataset(dataset)`; and "
     "`training=False` for validation data, which leaves out the mix and this warning."
-)
-
-
-_BATCH_FIRST = (
-    "In a `tf.data` pipeline batch first, then mix: `dataset.batch(64).map(...)`, and `padded_batch` instead of "
-    "`ragged_batch`. A sample is mixed with another one of its batch, element by element."
 )
 
 
@@ -292,8 +132,3 @@ def static_shape(leaf):
         return tuple(leaf.shape)
     except (AttributeError, ValueError):  # a Python number; a TensorFlow tensor of unknown rank
         return None
-
-
-def _describe(leaf):
-    shape = static_shape(leaf)
-    return f"{type(leaf).__name__} of shape {shape}" if shape is not None else f"{leaf!r:.80} ({type(leaf).__name__})"

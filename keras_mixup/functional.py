@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _checks, _ops
+from keras_mixup import _batch_checks, _ops
 from keras_mixup._random import Random, key_of
 
 __all__ = [
@@ -192,7 +192,7 @@ def _blend_weighted(y, mix, sample_weight):
     w = ops.cast(sample_weight, dtype)
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
-    _checks.check_weight_rank(w.shape, y.shape)
+    _batch_checks.check_weight_rank(w.shape, y.shape)
     weight, complement = (trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
     own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
     counts = own + other > 0  # two samples of weight 0 are blended plainly: their loss is not counted

@@ -17,8 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CLASSES = [keras_mixup.MixUp, keras_mixup.ManifoldMixUp, keras_mixup.MixLoss, keras_mixup.MixMetric]
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_ops", "_checks", "_texts", "_stack", "_steps", "_random", "functional", "_follow", "losses", "metrics"]
-ORDER += ["layers", "report", "plotting"]
+ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional", "_follow"]
+ORDER += ["losses", "metrics", "layers", "report", "plotting"]
 
 
 def imported(tree):

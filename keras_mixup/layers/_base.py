@@ -5,7 +5,7 @@ import warnings
 
 import keras
 
-from keras_mixup import _checks, _ops, _steps
+from keras_mixup import _batch_checks, _checks, _ops, _steps
 from keras_mixup._random import Random, key_of
 from keras_mixup.functional import Mix
 from keras_mixup.layers._forms import unpack
@@ -128,7 +128,7 @@ class MixLayer(Mixer, keras.layers.Layer):
     def _mixed(self, batch, seed):
         self._check_mixable(batch)
         if _ops.in_dataset(batch.inputs):
-            _checks.check_labels_in_dataset(batch.labels)
+            _batch_checks.check_labels_in_dataset(batch.labels)
             mix = self._draw(batch, self._dataset_random(batch, seed))
         elif batch.labels is None:
             mix = self._mix_of_step(batch, seed)

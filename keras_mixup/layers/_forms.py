@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _checks
+from keras_mixup import _batch_checks
 
 LABEL_KEYS = ("labels", "segmentation_masks")
 
@@ -45,11 +45,11 @@ class Batch(NamedTuple):
 def unpack(inputs, labels=None, sample_weight=None):
     """Sorts the arguments of a call by their roles, and checks them against each other."""
     if isinstance(inputs, dict) and "images" in inputs:
-        _checks.check_sample_keys(inputs)
-        _checks.check_no_extra_labels(labels, sample_weight)
+        _batch_checks.check_sample_keys(inputs)
+        _batch_checks.check_no_extra_labels(labels, sample_weight)
         labels = {key: inputs[key] for key in LABEL_KEYS if key in inputs} or None
         batch = Batch(inputs["images"], labels, inputs.get("sample_weights"), tuple(inputs))
     else:
         batch = Batch(inputs, labels, sample_weight)
-    _checks.check_weights_have_labels(batch.labels, batch.sample_weight)
+    _batch_checks.check_weights_have_labels(batch.labels, batch.sample_weight)
     return batch

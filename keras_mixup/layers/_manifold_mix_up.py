@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _checks, _ops, _steps, _texts
+from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
 from keras_mixup.layers._mix_up import MixUp
 from keras_mixup.layers._mixer import only_where
 
@@ -73,7 +73,7 @@ class ManifoldMixUp(MixUp):
             step.add(self._draw_here(batch, random), batch.shapes())
             position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
             step.position = keras.ops.convert_to_tensor(position)
-        _checks.check_hidden_rows(step.shapes[0], batch.shapes())
+        _batch_checks.check_hidden_rows(step.shapes[0], batch.shapes())
         return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
 
     def _check_place(self, where):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _checks, _ops
+from keras_mixup import _batch_checks, _checks, _ops
 from keras_mixup._random import Random, key_of
 from keras_mixup.functional import Mix, blend, blend_labels, encode_labels, shares
 from keras_mixup.layers._forms import unpack
@@ -65,8 +65,8 @@ class Mixer:
         [(4, 3), (4, 3)]
         """
         self._check_place("`mix_dataset`")
-        spec = unpack(*_checks.check_dataset_element(dataset.element_spec))
-        self._check_mixable(spec) if training else _checks.check_rows(spec.leaves())
+        spec = unpack(*_batch_checks.check_dataset_element(dataset.element_spec))
+        self._check_mixable(spec) if training else _batch_checks.check_rows(spec.leaves())
         self.built = True
         if not training:
             return dataset.map(_ops.as_written(self._unmixed_element), num_parallel_calls=num_parallel_calls)
@@ -110,18 +110,18 @@ class Mixer:
         return self._apply(batch, self._draw(batch, Random(_ops.NUMPY, _numpy_key(seed)))).repack()
 
     def _mixed_element(self, key, element):
-        batch = unpack(*_checks.check_dataset_element(element))
+        batch = unpack(*_batch_checks.check_dataset_element(element))
         self._check_mixable(batch)
         ops = _ops.ops_for(batch.inputs)
         return self._apply(batch, self._draw(batch, Random(ops, ops.stack(key)))).repack()
 
     def _unmixed_element(self, *element):
         element = element if len(element) > 1 else element[0]
-        return self._unmixed(unpack(*_checks.check_dataset_element(element))).repack()
+        return self._unmixed(unpack(*_batch_checks.check_dataset_element(element))).repack()
 
     def _unmixed(self, batch):
         """The batch as it is: inputs in the compute dtype, class indices as one-hot rows if `num_classes` is set."""
-        _checks.check_rows(batch.leaves())
+        _batch_checks.check_rows(batch.leaves())
         if self.num_classes is not None:
             self._check_labels(batch)
         mixable = lambda x: _ops.is_mixable(_ops.dtype_of(x))
@@ -157,17 +157,17 @@ class Mixer:
         return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
 
     def _check_mixable(self, batch):
-        _checks.check_rows(batch.leaves())
+        _batch_checks.check_rows(batch.leaves())
         for x in keras.tree.flatten(batch.inputs):
-            _checks.check_inputs(_ops.dtype_of(x))
+            _batch_checks.check_inputs(_ops.dtype_of(x))
         self._check_labels(batch)
 
     def _check_labels(self, batch):
         labels = [(_ops.dtype_of(y), y.shape) for y in keras.tree.flatten(batch.labels) if y is not None]
         for dtype, shape in labels:
-            _checks.check_labels(dtype, shape, self.num_classes)
+            _batch_checks.check_labels(dtype, shape, self.num_classes)
         if self.num_classes is not None:
-            _checks.check_use_of_classes(labels, self.num_classes)
+            _batch_checks.check_use_of_classes(labels, self.num_classes)
 
     def _check_place(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
