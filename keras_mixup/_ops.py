@@ -239,17 +239,27 @@ def value_at_hand(key):
         return None if _is_graph_tensor(key) else key.numpy()
     import torch
 
-    # On a GPU reading the key would wait for all work before it.
-    return None if torch.compiler.is_compiling() or key.device.type != "cpu" else key.numpy()
+    if torch.compiler.is_compiling() or key.device.type != "cpu":  # on a GPU reading it would wait for all work before
+        return None
+    try:
+        return key.numpy()
+    except RuntimeError:  # inside of a transformation of `torch.func`
+        return None
 
 
-def random_state_kept():
-    """A context that puts the framework's own random state back, which Keras' `Dropout` uses on PyTorch."""
+@contextlib.contextmanager
+def framework_state_kept(variables):
+    """Puts back what PyTorch keeps itself: the gradients, and the random state, from which Keras' `Dropout` draws."""
     if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
+        yield
+        return
     import torch
 
-    return torch.random.fork_rng()
+    gradients = [(v.value, v.value.grad) for v in variables]
+    with torch.random.fork_rng():
+        yield
+    for tensor, gradient in gradients:
+        tensor.grad = gradient
 
 
 class DatasetState:

@@ -20,6 +20,8 @@ RECOMPUTING = {"recompute_fn", "CheckpointFunction.backward", "inner_recompute_g
 # Where Python and installed packages live, and this package.
 PATHS = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
 INSTALLED = (*PATHS, os.path.dirname(__file__), "<frozen")
+# Of these, what calls the user's own code while it traces it.
+TRACERS = ("tensorflow", "jax", "torch", "contextlib.py", "functools.py")
 
 PLACEHOLDERS = object()  # stands for a step in which nothing is mixed
 
@@ -45,14 +47,16 @@ def is_recomputing():
 
 
 def callers():
-    """The nearest run of frames of the user's own code: what knows a loop again that mixes and then asks a loss.
+    """The nearest frames of the user's own code: what knows a loop again that mixes and then asks a loss.
 
-    It ends at installed code (a test runner, a notebook's kernel), which runs unrelated things one after another. The
-    frames themselves are not kept, with all that they hold.
+    They end at installed code that runs unrelated things one after another, a test runner or a notebook's kernel; not
+    at a framework that traces a function of the user's. The frames themselves are not kept, with all that they hold.
     """
     installed = lambda frame: frame.f_code.co_filename.startswith(INSTALLED)
-    own = itertools.takewhile(lambda frame: not installed(frame), itertools.dropwhile(installed, frames()))
-    return [(id(frame), frame.f_code) for frame in own]
+    own = itertools.takewhile(
+        lambda frame: not installed(frame) or _traces(frame), itertools.dropwhile(installed, frames())
+    )
+    return [(id(frame), frame.f_code) for frame in own if not installed(frame)]
 
 
 def running():
@@ -65,6 +69,12 @@ def frames():
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def _traces(frame):
+    place = frame.f_code.co_filename
+    folder = max((path for path in PATHS if place.startswith(path)), key=len, default="")
+    return place[len(folder) :].lstrip(os.sep).split(os.sep)[0] in TRACERS
 
 
 def _names(code):

@@ -27,6 +27,7 @@ class Pass:
     """What one layer did in one step."""
 
     def __init__(self, layer):
+        self.layer = weakref.ref(layer)
         self.name = layer.name
         self.calls_expected = layer.num_positions
         self.calls = 0  # that train
@@ -34,6 +35,7 @@ class Pass:
         self.mixes = []
         self.clean = 0  # calls that did not mix
         self.unsaid = 0  # of these, calls that were not told whether they train
+        self.labelled = 0  # calls that mixed their labels themselves
         self.followers = []  # losses and metrics
         self.shapes = []  # of the inputs, call by call
 
@@ -97,19 +99,39 @@ class training_step:
         _steps.blocks.append(self)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, error, *details):
         _steps.blocks.remove(self)
-        inside = _steps.steps.pop(self, Step())
-        for done in inside.values():
-            _tell(done)
-        outside = _steps.steps.get(_current(), Step())
-        outside.mixed = outside.mixed or any(done.mixes for done in inside.values())
-        for key, done in outside.items():
-            done.followers += inside[key].followers if key in inside else []
-        if error[0] is None and not _steps.watchers:
-            for done in inside.values():
-                if done.mixes and not done.followers:
-                    warnings.warn(_texts.UNFOLLOWED.format(name=done.name), stacklevel=2)
+        inside, step = _steps.steps.pop(self, Step()), _current()
+        if error is not None or step is _stack.PLACEHOLDERS:
+            return
+        for key, done in inside.items():
+            if done.mixes and not done.led_a_loss:
+                _hand_on(key, done, step)
+            else:
+                _tell(done)
+                _take_over(key, done, _steps.steps.get(step, Step()))
+
+
+def _hand_on(key, done, step):
+    """A mix that no loss has followed in its block belongs to the step around it; if there is none, it is astray."""
+    if step is not None:
+        around = _steps.steps.setdefault(step, Step()).setdefault(key, done)
+        if around is not done:  # mixed there as well: a loss will say that it cannot tell them apart
+            around.mixes += done.mixes
+            around.calls += done.calls
+        return
+    layer = done.layer()
+    if layer is not None:
+        _astray[layer] = _stack.callers()
+    if not _tell(done) and not done.followers:
+        warnings.warn(_texts.LEFT.format(name=done.name), stacklevel=3)
+
+
+def _take_over(key, done, around):
+    """What a block has followed needs no loss in the step around it."""
+    around.mixed = around.mixed or bool(done.mixes)
+    if key in around:
+        around[key].followers += done.followers
 
 
 @contextlib.contextmanager
@@ -151,6 +173,14 @@ def note_clean(layer, *, said):
         done.unsaid += not said
 
 
+def note_labelled(layer, shapes):
+    """Notes, for those who watch, that `layer` has mixed inputs together with their labels: there is none to follow."""
+    done = pass_of(layer) if _steps.watchers else None
+    if done is not None:
+        done.labelled += 1
+        done.shapes += shapes
+
+
 def mix_recomputed(layer):
     """The mix that `layer` made, if the backward pass runs its forward pass once more; otherwise `None`."""
     if not _stack.is_recomputing():
@@ -187,7 +217,10 @@ def mix_to_follow(follower):
     step = _current()
     if step is None:
         _refuse_astray()
-    passes = [done for done in _steps.steps.get(step, Step()).values() if done.mixes]
+    inside = _steps.steps.get(step, Step())
+    if step in _steps.blocks and not inside:
+        _refuse_elsewhere(follower)
+    passes = [done for done in inside.values() if done.mixes]
     if follower.layer is not None and passes:
         known, passes = passes, [done for done in passes if done.name == follower.layer]
         if not passes:
@@ -214,6 +247,12 @@ def _check_calls(done):
         raise RuntimeError(text.format(name=done.name, calls=done.calls, expected=done.calls_expected))
     if done.clean:
         raise RuntimeError(_texts.CLEAN.format(name=done.name))
+
+
+def _refuse_elsewhere(follower):
+    around = [done for passes in _steps.steps.values() for done in passes.values() if done.mixes]
+    if around:
+        raise RuntimeError(_texts.ELSEWHERE.format(name=type(follower).__name__, names=_names(around)))
 
 
 def _refuse_astray():

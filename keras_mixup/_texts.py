@@ -24,16 +24,27 @@ UNFOLLOWED = (
     "metrics, `metrics=[MixMetric('accuracy')]`. If there are no labels to follow, say so where the layer is called: "
     "`mixup(x, labels=())`."
 )
+LEFT = (
+    "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
+    "mix is known inside of the block only: put the loss into it too, `with training_step(): loss = loss_fn(y, "
+    "model(x, training=True))`. If there are no labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+)
+ELSEWHERE = (
+    "`{name}` was called in a `with training_step():` block in which no layer was called, while {names} mixed in the "
+    "step around it. Put the call of the model and its loss into the same block, or both outside of it. For "
+    "predictions that were never mixed use the loss or the metric itself, without the wrapper."
+)
 ASTRAY = (
-    "Inputs were mixed outside of a training step ({names} called with training=True), and a `MixLoss` or `MixMetric` "
-    "that is called outside of one cannot tell whether its predictions come from that mix. In a training loop of your "
-    "own say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
-    "training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed there."
+    "Inputs were mixed ({names} called with training=True) outside of a training step, or in one that is over, and a "
+    "`MixLoss` or `MixMetric` that is called outside of one cannot tell whether its predictions come from that mix. "
+    "In a training loop of your own say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, "
+    "model(x, training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed there."
 )
 UNSAID = (
     "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
-    "`Dropout` do anything there). A model's own `call` must take `training` and pass it on: `def call(self, x, "
-    "training=None): x = self.mixup(x, training=training)`. If nothing is to be mixed there, say `training=False`."
+    "`Dropout` do anything there). If that is right, as for a teacher, say so: `teacher(x, training=False)`. If not, "
+    "the `call` of your model must take `training` and pass it on: `def call(self, x, training=None): x = "
+    "self.mixup(x, training=training)`."
 )
 NEVER_MET = (
     "`MixLoss` {name!r} found no mix to follow: no layer mixed anything in this training step, so it is the loss that "

@@ -195,7 +195,7 @@ def _blend_weighted(y, mix, sample_weight):
     _batch_checks.check_weight_rank(w.shape, y.shape)
     weight, complement = (trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
     own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
-    counts = own + other > 0  # two samples of weight 0 are blended plainly: their loss is not counted
+    counts = own + other != 0  # two samples of weight 0 are blended plainly: their loss is not counted
     own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
     return _blend(y, mix, own / (own + other), other / (own + other), dtype)
 

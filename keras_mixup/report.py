@@ -52,8 +52,9 @@ class Report(NamedTuple):
 def check(model, x, y=None, sample_weight=None):
     """Runs one training step on a batch, and reports what was mixed and which losses and metrics followed.
 
-    Variables of the model, its optimizer and its metrics are as before when it returns, the random states too.
-    The step runs eagerly, whatever the model was compiled for.
+    Variables of the model, its optimizer and its metrics are as before when it returns, the random states of its
+    layers too. (Layers that draw from Keras' global generator, without a seed of their own, advance it.) The step
+    runs eagerly, whatever the model was compiled for.
 
     Args:
         model: A compiled `keras.Model`.
@@ -83,8 +84,7 @@ def check(model, x, y=None, sample_weight=None):
     -> Metric 'accuracy' compares predictions for mixed inputs with unmixed labels: wrap it, MixMetric('accuracy').
     """
     _checks.check_compiled(model)
-    _build(model, x)
-    with _unchanged(model), _steps.watch() as passes:
+    with _unchanged(model, x), _steps.watch() as passes:
         model.train_on_batch(x, y, sample_weight)
     led = {id(follower): done.name for done in passes for follower in done.followers}
     losses, metrics = _losses(model), _metrics(model)
@@ -110,26 +110,29 @@ def _build(model, x):
 
 
 @contextlib.contextmanager
-def _unchanged(model):
+def _unchanged(model, x):
     """Trains eagerly inside of it, and puts everything back."""
-    values = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in _variables(model)]
+    values = _values(model)
+    _build(model, x)
+    values = {**_values(model), **values}
     options = {name: getattr(model, name) for name in ("run_eagerly", "jit_compile", "train_function")}
     model.run_eagerly, model.jit_compile, model.train_function = True, False, None
     try:
-        with _ops.random_state_kept(), warnings.catch_warnings():
+        with _ops.framework_state_kept(model.trainable_variables), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         for name, value in options.items():
             setattr(model, name, value)
         model.reset_metrics()  # for those that the step has made
-        for variable, value in values:
+        for variable, value in values.values():
             variable.assign(value)
 
 
-def _variables(model):
+def _values(model):
+    """Every variable and a copy of its value."""
     groups = [model.variables, model.metrics_variables, model.optimizer.variables if model.optimizer else []]
-    return {id(v): v for group in groups for v in group}.values()
+    return {id(v): (v, np.array(keras.ops.convert_to_numpy(v))) for group in groups for v in group}
 
 
 def _losses(model):
@@ -161,13 +164,15 @@ def _advice(layers, passes, losses, metrics, led):
         unsaid = [_texts.UNSAID.format(name=done.name) for done in passes if done.unsaid]
         yield from unsaid or [_NOT_TRAINED.format(names=", ".join(map(repr, layers))) if layers else _NO_LAYER]
         return
+    if all(done.labelled for done in passes if done.shapes):
+        return
     for name, loss in losses.items():
         if id(loss) not in led:
             yield _LOSS.format(name=name, wrapped=_wrapped("MixLoss", loss))
     for name, metric in metrics.items():
         if id(metric) not in led:
             yield _METRIC.format(name=name, wrapped=_wrapped("MixMetric", metric.name))
-    if not losses and not led:
+    if not losses and not led and any(done.mixes for done in passes):
         yield _NO_LOSS
 
 
@@ -196,4 +201,7 @@ _LOSS = (
     "not depend on the mixed inputs, it is right as it is."
 )
 _METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}."
-_NO_LOSS = "No loss followed the mix. In a `train_step` of your own, call a `MixLoss` on the predictions."
+_NO_LOSS = (
+    "No loss followed the mix. In a `train_step` of your own, call a `MixLoss` on the predictions. If there are no "
+    "labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+)

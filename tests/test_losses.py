@@ -128,6 +128,20 @@ def test_sequence_labels_follow_row_by_row(time, weights):
     np.testing.assert_allclose(keras.ops.convert_to_numpy(value), terms.mean(), rtol=2e-5)
 
 
+def test_negative_weights_are_weights():
+    """As advantages are: the terms are exact, whatever the sign."""
+    weights = -np.linspace(1, 3, BATCH).astype("float32")
+    model = build(None)
+
+    values = []
+    for loss, y in ((SPARSE, INDICES), (SOFT, ONE_HOT)):
+        model.layers[0].seed_generator.state.assign([0, 0])
+        with training_step():
+            values.append(scalar(MixLoss(loss)(y, model(X, training=True), weights)))
+
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-5)
+
+
 def test_pairwise_forces_pairs_or_blended_labels():
     """For a loss that is not linear in the labels the two differ; both are to be had."""
     y = RNG.normal(size=(BATCH, 3)).astype("float32")

@@ -339,6 +339,20 @@ class TestSeeds:
         np.testing.assert_allclose(matrix(MixUp(1.0, seed=seed), 8), expected, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="transformations of PyTorch")
+def test_transformations_of_functions(images, eye):
+    import torch
+
+    layer, x = MixUp(1.0), torch.tensor(images)
+    total = lambda x: (layer(x, eye, training=True, seed=3)[0] ** 2).sum()
+    gradient = torch.func.grad(total)(x)
+    matrices = torch.func.vmap(lambda seed: layer(x, torch.tensor(eye), training=True, seed=seed)[1])(torch.arange(3))
+
+    assert gradient.shape == x.shape
+    expected = [keras.ops.convert_to_numpy(layer(x, eye, training=True, seed=seed)[1]) for seed in range(3)]
+    np.testing.assert_allclose(matrices.numpy(), expected, atol=1e-6)
+
+
 class TestSchedules:
     def test_alpha_follows_its_schedule_by_the_training_calls(self, images, eye, numpy):
         """Off for three steps, then on: compiled in `fit`, without retracing, and not counted by other calls."""

@@ -10,7 +10,7 @@ import pytest
 import reference
 from places import Recorder
 
-from keras_mixup import MixLoss, MixMetric, MixUp, training_step
+from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
 
 BACKEND = keras.backend.backend()
 ROWS, STEPS = 6, 2
@@ -312,14 +312,15 @@ class Soft(Case):
 
 @pytest.mark.parametrize("mode", ["activations", "full"])
 @pytest.mark.parametrize("eager", [True, False])
-def test_rematerialised_models_train_as_others(mode, eager):
+@pytest.mark.parametrize("layer", [mixup, lambda: ManifoldMixUp(1.0, num_positions=1, seed=0)], ids=["", "manifold"])
+def test_rematerialised_models_train_as_others(mode, eager, layer):
     """The backward pass runs the forward pass once more: with the same mix, or the gradients would be wrong."""
     if mode == "full" and (BACKEND == "jax" or (BACKEND == "tensorflow" and not eager)):
         pytest.skip("Keras cannot rematerialise a whole model here, whatever its layers")
 
     def train(scope):
         with scope:
-            inner = [keras.Input((4, 5)), mixup(), dense(7, activation="relu", seed=1)]
+            inner = [keras.Input((4, 5)), layer(), dense(7, activation="relu", seed=1)]
             layers = [keras.Sequential(inner), keras.layers.Flatten(), dense(3, seed=2)]
             model = keras.Sequential([keras.Input((4, 5)), *layers])
         model.compile(keras.optimizers.SGD(0.1), crossentropy(), run_eagerly=eager)

@@ -96,6 +96,43 @@ def test_models_that_do_not_mix_say_why():
     assert "  none" in str(report)
 
 
+def test_a_layer_that_mixes_its_labels_itself_needs_nothing_to_follow():
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.layers.Dense(5)(MixUp(name="mix")(inputs, labels=())))
+    model.compile("sgd", "mse", metrics=["mae"])
+
+    report = check(model, X, X)
+
+    assert report.ok
+    assert report.layers == {"mix": [(8, 5)]}
+
+
+def test_a_model_that_draws_while_it_is_built_is_left_as_it_was():
+    class Noisy(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.head = MixUp(), keras.layers.Dense(3, activation="softmax")
+            self.noise = keras.random.SeedGenerator(5)
+
+        def call(self, x, training=None):
+            x = self.mix(x, training=training)
+            return self.head(x + 0.0 * keras.random.normal((1,), seed=self.noise))
+
+    model = Noisy()
+    model.compile("sgd", MixLoss(CROSSENTROPY))
+
+    assert check(model, X, Y).ok
+    assert keras.ops.convert_to_numpy(model.noise.state).tolist() == [5, 0]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="only PyTorch keeps gradients")
+def test_no_gradients_are_left_behind():
+    model = build(MixLoss(CROSSENTROPY))
+    check(model, X, Y)
+
+    assert all(v.value.grad is None for v in model.trainable_variables)
+
+
 def test_every_depth_of_a_manifold_is_shown():
     manifold = ManifoldMixUp(num_positions=2, name="manifold")
     inputs = keras.Input((5,))

@@ -378,10 +378,76 @@ class TestMixesThatNoLossFollows:
     def test_a_block_without_its_loss_warns(self):
         model = build()
 
-        with pytest.warns(UserWarning, match="'mix' mixed its inputs, but no loss followed"), training_step():
+        text = "'mix' mixed its inputs inside of a .* no `MixLoss` was called in it"
+        with pytest.warns(UserWarning, match=text), training_step():
             predictions = model(X, training=True)
 
-        assert number(model.loss(Y, predictions)) > 0
+        with pytest.raises(RuntimeError, match="one that is over"):
+            model.loss(Y, predictions)
+
+    def test_a_metric_in_the_block_is_no_loss(self):
+        model, metric = build(), MixMetric("accuracy")
+        with training_step():
+            predictions = model(X, training=True)
+            metric.update_state(Y, predictions)
+
+        with pytest.raises(RuntimeError, match="one that is over"):
+            model.loss(Y, predictions)
+
+    def test_a_loss_behind_its_block_in_a_step_follows(self, how):
+        """Within one `train_step` it is clear which mix is meant."""
+
+        class Behind(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return self.loss(y, y_pred)
+
+            def call(self, x, training=None):
+                with training_step():
+                    return super().call(x, training=training)
+
+        model = Behind(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        assert model.train_on_batch(X, Y) == pytest.approx(train(build(how)), rel=1e-5)
+
+    def test_a_loss_in_a_block_of_its_own_is_refused(self, how):
+        """The mix is in the step around it."""
+
+        class Inside(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                with training_step():
+                    return self.loss(y, y_pred)
+
+        model = Inside(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(
+            RuntimeError, match=r"`MixLoss` was called in a .* block in which no layer was called.*'mix'"
+        ):
+            model.train_on_batch(X, Y)
+
+    def test_a_model_that_is_compiled_alone_leaves_its_loss_astray(self):
+        model = build()
+        forward = compiled(model)
+
+        predictions = forward(keras.ops.convert_to_tensor(X))
+
+        with pytest.raises(RuntimeError, match="cannot tell whether its predictions come from that mix"):
+            model.loss(Y, predictions)
+
+
+def compiled(model):
+    """The forward pass as a compiled function."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(lambda x: model(x, training=True))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        weights = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+        return jax.jit(lambda x: model.stateless_call(*weights, x, training=True)[0])
+    return lambda x: model(x, training=True)  # eager: what `torch.compile` calls is not traced on every version
 
 
 class Own(keras.Model):

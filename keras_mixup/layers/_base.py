@@ -134,6 +134,7 @@ class MixLayer(Mixer, keras.layers.Layer):
             mix = self._mix_of_step(batch, seed)
         else:
             mix = self._draw_here(batch, self._layer_random(seed))
+            _steps.note_labelled(self, batch.shapes())
         return self._apply(batch, mix)
 
     def _mix_of_step(self, batch, seed):

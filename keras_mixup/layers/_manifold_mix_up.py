@@ -62,7 +62,9 @@ class ManifoldMixUp(MixUp):
         """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
         if seed is not None:
             self._check_place("a call with `seed`")
-        _steps.mix_recomputed(self)
+        recomputed = _steps.mix_recomputed(self)
+        if recomputed is not None:
+            return recomputed
         step = _steps.pass_of(self)
         if step is None:
             raise RuntimeError(_texts.NO_STEP.format(name=self.name))
