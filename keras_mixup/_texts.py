@@ -27,7 +27,8 @@ UNFOLLOWED = (
 LEFT = (
     "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
     "mix is known inside of the block only: put the loss into it too, `with training_step(): loss = loss_fn(y, "
-    "model(x, training=True))`. If there are no labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+    "model(x, training=True))`. If there are no labels to follow, say so where the layer is called: "
+    "`mixup(x, labels=())`."
 )
 ELSEWHERE = (
     "`{name}` was called in a `with training_step():` block in which no layer was called, while {names} mixed in the "
@@ -37,8 +38,9 @@ ELSEWHERE = (
 ASTRAY = (
     "Inputs were mixed ({names} called with training=True) outside of a training step, or in one that is over, and a "
     "`MixLoss` or `MixMetric` that is called outside of one cannot tell whether its predictions come from that mix. "
-    "In a training loop of your own say where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, "
-    "model(x, training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed there."
+    "In a training loop of your own say where a step begins and ends: `with keras_mixup.training_step(): loss = "
+    "loss_fn(y, model(x, training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed "
+    "there."
 )
 UNSAID = (
     "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
