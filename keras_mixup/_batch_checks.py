@@ -103,6 +103,29 @@ def check_weight_rank(weight_shape, label_shape):
         )
 
 
+def check_keep(keep, shape):
+    """The elements to keep are told for arrays of this shape."""
+    sizes = zip(keep, shape, strict=False)
+    if len(keep) != len(shape) or any(k not in (1, None) and n is not None and k != n for k, n in sizes):
+        raise ValueError(
+            f"A layer that pastes parts of samples needs arrays that are alike along the axes of the parts. Received: an "
+            f"array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any size). Mix arrays of "
+            "other sizes or ranks with `MixUp`, or leave them out."
+        )
+
+
+def check_axes(axes, shape):
+    """A box has axes of its own behind the batch axis; those of an image are known."""
+    if axes is None:
+        raise ValueError(
+            f"A box spans the height and the width of images, `(batch, height, width, channels)`. Received: inputs of "
+            f"shape {tuple(shape)}. For other inputs say along which axes the box is to be cut, counted from the batch "
+            "axis 0: `axes=(1,)` for time series `(batch, time, features)`, `axes=(1, 2, 3)` for video or volumes."
+        )
+    if any(axis >= len(shape) for axis in axes):
+        raise ValueError(f"There is no such axis: axes={axes}. Received: inputs of shape {tuple(shape)}.")
+
+
 def check_sample_keys(sample):
     """A sample dict holds Keras' keys and nothing else."""
     unknown = sorted(str(key) for key in sample if key not in SAMPLE_ROLES)

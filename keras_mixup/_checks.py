@@ -55,6 +55,73 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer", opt
     return int(value)
 
 
+def check_axes(axes):
+    """A tuple of axes behind the batch axis, or `None`."""
+    if axes is None:
+        return None
+    if not isinstance(axes, tuple | list) or not axes or len(set(axes)) != len(axes):
+        raise ValueError(f"Invalid value for argument `axes`: expected a tuple of axes. Received: axes={axes!r}.")
+    return tuple(check_integer("axes", axis, lower=1, optional=False) for axis in axes)
+
+
+def check_range(name, value):
+    """Two numbers from 0 to 1, the lower first."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"Invalid value for argument `{name}`: expected (low, high). Received: {name}={value!r}.")
+    low, high = (check_number(name, number, upper=1) for number in value)
+    if low > high:
+        raise ValueError(f"Invalid value for argument `{name}`: expected low <= high. Received: {name}={value!r}.")
+    return low, high
+
+
+def check_members(layers):
+    if not isinstance(layers, list | tuple) or not layers:
+        raise ValueError(
+            "Invalid value for argument `layers`: expected a list of mixing layers, such as `[MixUp(0.8), CutMix(1.0)]`. "
+            f"Received: layers={layers!r}."
+        )
+    return layers
+
+
+def check_member(layer, base):
+    """A mixing layer that says only how a sample is mixed."""
+    if not isinstance(layer, base) or layer.num_positions != 1:
+        raise TypeError(
+            f"A member must be a mixing layer, such as `MixUp(0.8)` or `CutMix(1.0)`. Received: {type(layer).__name__}."
+        )
+    own = {name: getattr(layer, name) for name, default in OF_THE_WHOLE.items() if getattr(layer, name) != default}
+    if own:
+        said = ", ".join(f"{name}={value!r}" for name, value in own.items())
+        raise ValueError(
+            f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}). Who is mixed, with whom "
+            f"and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
+        )
+    return layer
+
+
+OF_THE_WHOLE = {
+    "probability": 1.0,
+    "same_on_batch": False,
+    "pairing": "shuffle",
+    "num_classes": None,
+    "dominant": False,
+    "seed": None,
+}
+
+
+def check_probabilities(probabilities, count):
+    """As many numbers from 0 to 1 as there are members, of the sum 1; equal ones if `None`."""
+    if probabilities is None:
+        return [1.0 / count] * count
+    found = [check_number("probabilities", p, upper=1) for p in probabilities]
+    if len(found) != count or any(map(is_schedule, found)) or abs(sum(found) - 1) > 1e-6:
+        raise ValueError(
+            f"Invalid value for argument `probabilities`: expected {count} numbers, one for each member, of the sum 1. "
+            f"Received: probabilities={probabilities!r}."
+        )
+    return found
+
+
 def check_seed_of_call(seed):
     """An integer, or an integer tensor of shape `()` or `(2,)`."""
     shape = static_shape(seed)

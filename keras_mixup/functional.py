@@ -44,8 +44,9 @@ class Mix(NamedTuple):
         complement: `(batch,)` floating, the share of the partner. Layers keep both weights, because `1 - weight`, the
             default, loses the smaller one in float32.
         partner: `(batch,)` integer, the row that is blended in.
-        keep: `None`, or the share of each element that stays, broadcastable to the inputs; `weight` is then its mean
-            over each sample.
+        keep: `None`, or the share of each element that stays, of the rank of the inputs and broadcastable to them;
+            `weight` is then its mean over each sample. Boolean: elements are pasted, whatever they are. Floating: they
+            are blended.
     """
 
     weight: Any
@@ -121,9 +122,14 @@ def draw_partners(random, batch, pairing="shuffle"):
 def blend(x, mix, dtype=None):
     """`x' = λ·x + (1 - λ)·x[partner]`, for an array or a nest of arrays `(batch, ...)`.
 
-    Computed in float32 or wider, and returned in `dtype` (by default the array's own, float32 for integers).
+    A mix with `keep` has a share for each element instead of λ; a boolean one pastes elements as they are. Computed in
+    float32 or wider, and returned in `dtype` (by default the array's own, float32 for integers that are blended).
     """
-    own, other = shares(mix) if mix.keep is None else (mix.keep, 1.0 - mix.keep)
+    if x is None:
+        return None
+    if mix.keep is not None:
+        return keras.tree.map_structure(lambda leaf: _paste(leaf, mix, dtype), x)
+    own, other = shares(mix)
     return keras.tree.map_structure(lambda leaf: _blend(leaf, mix, own, other, dtype), x)
 
 
@@ -178,6 +184,25 @@ def _blend(x, mix, weight, complement, dtype=None):
     weight, complement = (trailing(ops, ops.cast(w, wide), rank) for w in (weight, complement))
     partner = ops.take(x, mix.partner, axis=0)
     return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
+
+
+def _paste(x, mix, dtype):
+    """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
+    ops = _ops.ops_for(x)
+    keep = _fitted(ops, mix.keep, x)
+    if _ops.dtype_of(keep) == "bool":
+        return ops.cast(ops.where(keep, x, ops.take(x, mix.partner, axis=0)), dtype or _ops.dtype_of(x))
+    blended = _blend(x, mix, keep, 1.0 - keep, dtype)
+    blended = ops.where(keep > 0, blended, ops.cast(ops.take(x, mix.partner, axis=0), _ops.dtype_of(blended)))
+    return ops.where(keep < 1, blended, ops.cast(x, _ops.dtype_of(blended)))
+
+
+def _fitted(ops, keep, x):
+    """`keep` for an array without the channels of the inputs, such as a mask of classes, loses its axis of size 1."""
+    if len(keep.shape) == len(x.shape) + 1:
+        keep = ops.squeeze(keep, -1 if keep.shape[-1] == 1 else 1)
+    _batch_checks.check_keep(keep.shape, x.shape)
+    return keep
 
 
 def _weigh(x, mix):

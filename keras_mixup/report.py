@@ -156,7 +156,7 @@ def _metrics(model):
 
 
 def _mixing_layers(model):
-    return [metric.layer_name for metric in model.metrics if isinstance(metric, EndOfStep)]
+    return [m.layer_name for m in model.metrics if isinstance(m, EndOfStep) and m.layer_name is not None]
 
 
 def _advice(layers, passes, losses, metrics, led):

@@ -8,7 +8,6 @@ import keras
 from keras_mixup import _batch_checks, _checks, _ops, _steps
 from keras_mixup._random import Random, key_of
 from keras_mixup.functional import Mix
-from keras_mixup.layers._forms import unpack
 from keras_mixup.layers._mixer import Mixer
 
 PAIRINGS = ("shuffle", "roll")
@@ -116,7 +115,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
-        batch = unpack(inputs, labels, sample_weight)
+        batch = self._unpack(inputs, labels, sample_weight)
         if training:
             return self._mixed(batch, seed).repack()
         if training is None and batch.labels is not None:
@@ -124,6 +123,10 @@ class MixLayer(Mixer, keras.layers.Layer):
         if batch.labels is None:
             _steps.note_clean(self, said=training is not None)
         return self._unmixed(batch).repack()
+
+    def join(self):
+        """Makes the layer a member of another one, which mixes in its place."""
+        self._end_of_step.layer_name = None
 
     def _mixed(self, batch, seed):
         self._check_mixable(batch)
@@ -162,7 +165,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
 
     def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
-        batch = unpack(inputs, labels, sample_weight)
+        batch = self._unpack(inputs, labels, sample_weight)
         self._check_mixable(batch)
         as_input = lambda x: keras.KerasTensor(x.shape, dtype=self.compute_dtype)
         as_label = lambda y: keras.KerasTensor(y.shape, dtype=_ops.widened(_ops.dtype_of(y)))

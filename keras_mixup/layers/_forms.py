@@ -15,11 +15,13 @@ class Batch(NamedTuple):
     inputs: Any
     labels: Any = None
     sample_weight: Any = None
+    masks: Any = None  # that are pasted with the inputs
     sample_keys: Any = None  # the keys of a sample dict, in their order
 
     def leaves(self):
         """Every array, with a word for its role."""
         roles = {"Inputs": self.inputs, "Labels": self.labels, "Sample weights": self.sample_weight}
+        roles["Segmentation masks"] = self.masks
         for role, nest in roles.items():
             if nest is not None:
                 yield from ((role, leaf) for leaf in keras.tree.flatten(nest))
@@ -35,20 +37,23 @@ class Batch(NamedTuple):
     def repack(self):
         """The batch in the form it came in."""
         if self.sample_keys is not None:
-            by_key = {"images": self.inputs, "sample_weights": self.sample_weight, **(self.labels or {})}
+            by_key = {"images": self.inputs, "sample_weights": self.sample_weight, "segmentation_masks": self.masks}
+            by_key |= self.labels or {}
             return {key: by_key[key] for key in self.sample_keys}
         if self.sample_weight is None:
             return self.inputs if self.unlabelled() else (self.inputs, self.labels)
         return self.inputs, self.labels, self.sample_weight
 
 
-def unpack(inputs, labels=None, sample_weight=None):
+def unpack(inputs, labels=None, sample_weight=None, *, pastes=False):
     """Sorts the arguments of a call by their roles, and checks them against each other."""
     if isinstance(inputs, dict) and "images" in inputs:
         _batch_checks.check_sample_keys(inputs)
         _batch_checks.check_no_extra_labels(labels, sample_weight)
-        labels = {key: inputs[key] for key in LABEL_KEYS if key in inputs} or None
-        batch = Batch(inputs["images"], labels, inputs.get("sample_weights"), tuple(inputs))
+        masks = inputs.get("segmentation_masks") if pastes else None
+        labels = {key: inputs[key] for key in LABEL_KEYS if key in inputs and inputs[key] is not masks}
+        labels = None if not labels and masks is None else labels
+        batch = Batch(inputs["images"], labels, inputs.get("sample_weights"), masks, tuple(inputs))
     else:
         batch = Batch(inputs, labels, sample_weight)
     _batch_checks.check_weights_have_labels(batch.labels, batch.sample_weight)

@@ -3,7 +3,7 @@
 import keras
 
 from keras_mixup import _checks
-from keras_mixup.functional import Mix, draw_partners, draw_weights
+from keras_mixup.functional import Mix, draw_weights
 from keras_mixup.layers._base import MixLayer, Scheduled, serialize
 
 
@@ -90,9 +90,7 @@ class MixUp(MixLayer):
         self.alpha = alpha
 
     def draw(self, ops, random, shape):
-        rows = shape[0]
-        weight, complement = draw_weights(random, (1 if self.same_on_batch else rows,), random.value(self.alpha))
-        return Mix(weight, complement, draw_partners(random, rows, self.pairing))
+        return Mix(*draw_weights(random, shape[:1], random.value(self.alpha)))
 
     def get_config(self):
         return {**super().get_config(), "alpha": serialize(self.alpha)}

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mixup import _batch_checks, _checks, _ops
 from keras_mixup._random import Random, key_of
-from keras_mixup.functional import Mix, blend, blend_labels, encode_labels, shares
+from keras_mixup.functional import Mix, blend, blend_labels, draw_partners, encode_labels, trailing
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
@@ -16,7 +16,9 @@ AUTOTUNE = -1  # tf.data.AUTOTUNE
 class Mixer:
     """The pure half of a mixing layer: checks, draw and blend, and the pipelines that need no more than a seed."""
 
+    pastes = False  # whether elements of the partner come as they are; then masks of a sample dict are pasted too
     probability: Any
+    pairing: str
     same_on_batch: bool
     num_classes: int | None
     dominant: bool
@@ -29,10 +31,11 @@ class Mixer:
         Args:
             ops: the array operations of the place, with the names of `keras.ops`.
             random: the random source: `random.uniform(shape)`, and `random.value(x)` for a number or a schedule.
-            shape: tuple, the shape of the (first) input, its batch axis first.
+            shape: tuple, the shape of the (first) input, its batch axis first; 1 row if the batch shares one draw.
 
         Returns:
-            A `keras_mixup.functional.Mix`.
+            A `keras_mixup.functional.Mix`. What it leaves out is added: the partners, drawn by the layer's `pairing`;
+            the share of the partner, `1 - weight`. The gate, `probability` and `dominant` come after it.
         """
         raise NotImplementedError(f"{type(self).__name__} must override `draw(self, ops, random, shape)`.")
 
@@ -65,7 +68,7 @@ class Mixer:
         [(4, 3), (4, 3)]
         """
         self._check_place("`mix_dataset`")
-        spec = unpack(*_batch_checks.check_dataset_element(dataset.element_spec))
+        spec = self._unpack(*_batch_checks.check_dataset_element(dataset.element_spec))
         self._check_mixable(spec) if training else _batch_checks.check_rows(spec.leaves())
         self.built = True
         if not training:
@@ -105,19 +108,22 @@ class Mixer:
         """
         self._check_place("`mix_numpy`")
         as_arrays = lambda nest: None if nest is None else keras.tree.map_structure(np.asarray, nest)
-        batch = unpack(*map(as_arrays, (inputs, labels, sample_weight)))
+        batch = self._unpack(*map(as_arrays, (inputs, labels, sample_weight)))
         self._check_mixable(batch)
         return self._apply(batch, self._draw(batch, Random(_ops.NUMPY, _numpy_key(seed)))).repack()
 
+    def _unpack(self, *arguments):
+        return unpack(*arguments, pastes=self.pastes)
+
     def _mixed_element(self, key, element):
-        batch = unpack(*_batch_checks.check_dataset_element(element))
+        batch = self._unpack(*_batch_checks.check_dataset_element(element))
         self._check_mixable(batch)
         ops = _ops.ops_for(batch.inputs)
         return self._apply(batch, self._draw(batch, Random(ops, ops.stack(key)))).repack()
 
     def _unmixed_element(self, *element):
         element = element if len(element) > 1 else element[0]
-        return self._unmixed(unpack(*_batch_checks.check_dataset_element(element))).repack()
+        return self._unmixed(self._unpack(*_batch_checks.check_dataset_element(element))).repack()
 
     def _unmixed(self, batch):
         """The batch as it is: inputs in the compute dtype, class indices as one-hot rows if `num_classes` is set."""
@@ -133,12 +139,12 @@ class Mixer:
         """The layer's draw, gated."""
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
-        mix = self.draw(ops, random, shape)
-        weight, complement = shares(mix)
+        mix = whole(self.draw(ops, random, (1, *shape[1:]) if self.same_on_batch else shape))
+        if mix.partner is None:
+            mix = mix._replace(partner=draw_partners(random, shape[0], self.pairing))
         if self.dominant:
-            weight, complement = ops.maximum(weight, complement), ops.minimum(weight, complement)
-        mix = mix._replace(weight=weight, complement=complement)
-        mixed = ops.logical_and(mix.partner != _rows(ops, mix), complement > 0)
+            mix = selected(ops, mix.weight < mix.complement, reverse(ops, mix), mix)
+        mixed = ops.logical_and(mix.partner != _rows(ops, mix), mix.complement > 0)
         if self.probability != 1.0:
             chance = random.uniform((1 if self.same_on_batch else shape[0],))
             mixed = ops.logical_and(mixed, chance < random.value(self.probability))
@@ -146,12 +152,13 @@ class Mixer:
 
     def _apply(self, batch, mix):
         inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
+        batch = batch._replace(inputs=inputs, masks=blend(batch.masks, mix))
         if labels is None:
-            return batch._replace(inputs=inputs)
+            return batch
         if batch.sample_weight is None:
-            return batch._replace(inputs=inputs, labels=blend_labels(labels, mix))
+            return batch._replace(labels=blend_labels(labels, mix))
         labels, sample_weight = blend_labels(labels, mix, batch.sample_weight)
-        return batch._replace(inputs=inputs, labels=labels, sample_weight=sample_weight)
+        return batch._replace(labels=labels, sample_weight=sample_weight)
 
     def _encoded(self, batch):
         return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
@@ -171,6 +178,33 @@ class Mixer:
 
     def _check_place(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
+
+
+def whole(mix):
+    """The mix with the share of the partner."""
+    return mix if mix.complement is not None else mix._replace(complement=1 - mix.weight)
+
+
+def reverse(ops, mix):
+    """The mix in which the partner has the share of the original."""
+    keep = mix.keep
+    if keep is not None:
+        keep = ops.logical_not(keep) if _ops.dtype_of(keep) == "bool" else 1.0 - keep
+    return mix._replace(weight=mix.complement, complement=mix.weight, keep=keep)
+
+
+def selected(ops, condition, mix, other):
+    """Row by row one of two mixes, whose partners are the same."""
+    weight = ops.where(condition, mix.weight, other.weight)
+    complement = ops.where(condition, mix.complement, other.complement)
+    keeps = [m.keep for m in (mix, other) if m.keep is not None]
+    if not keeps:
+        return mix._replace(weight=weight, complement=complement)
+    rank = len(keeps[0].shape)
+    first, second = (trailing(ops, m.weight, rank) if m.keep is None else m.keep for m in (mix, other))
+    if _ops.dtype_of(first) != _ops.dtype_of(second):
+        first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
+    return mix._replace(weight=weight, complement=complement, keep=ops.where(trailing(ops, condition, rank), first, second))
 
 
 def only_where(ops, mixed, mix):

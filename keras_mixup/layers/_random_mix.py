@@ -1,0 +1,77 @@
+"""`RandomMix`: one of several mixes, drawn for every sample."""
+
+import keras
+
+from keras_mixup import _checks
+from keras_mixup.layers._base import MixLayer
+from keras_mixup.layers._mixer import selected, whole
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class RandomMix(MixLayer):
+    """Mixes every sample by one of several layers, drawn at random: `MixUp` or `CutMix`, for instance.
+
+    The members say only how a sample is mixed. Who is mixed with whom, whether at all and what becomes of the labels is
+    said here, once for all of them: a member that says it too is an error.
+
+    Args:
+        layers: List of mixing layers, such as `[MixUp(0.8), CutMix(1.0)]`.
+        probabilities: `None` for equal ones, or a list with the probability of each member; they sum to 1.
+        same_on_batch: Boolean, whether one member is drawn for the whole batch, with one λ and one box. Defaults to
+            `False`.
+        **options: `probability`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every Keras layer; as for `MixUp`.
+
+    Call arguments:
+        As for `MixUp`, and what the members ask for.
+
+    Output shape:
+        As for `MixUp`.
+
+    Raises:
+        ValueError, TypeError: for members that bring settings of their own, and what the members raise.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_mixup import CutMix, MixUp, RandomMix
+    >>> mix = RandomMix([MixUp(0.8), CutMix(1.0)], probabilities=[0.5, 0.5], num_classes=3, seed=0)
+    >>> x, y = mix(np.ones((4, 8, 8, 3), "float32"), np.array([0, 1, 2, 0]), training=True)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 8, 8, 3), (4, 3))
+    """
+
+    def __init__(self, layers, *, probabilities=None, same_on_batch=False, **options):
+        super().__init__(same_on_batch=same_on_batch, **options)
+        self.layers = [_checks.check_member(layer, MixLayer) for layer in _checks.check_members(layers)]
+        for layer in self.layers:
+            layer.join()
+        self.probabilities = _checks.check_probabilities(probabilities, len(self.layers))
+        self.pastes = all(layer.pastes for layer in self.layers)
+
+    def draw(self, ops, random, shape):
+        number, bound = random.uniform(shape[:1]), 0.0
+        first, *others = [whole(layer.draw(ops, random, shape)) for layer in self.layers]
+        mix = first
+        for probability, other in zip(self.probabilities, others, strict=False):
+            bound = bound + probability
+            mix = selected(ops, number >= bound, other, mix)
+        return mix
+
+    def _check_mixable(self, batch):
+        super()._check_mixable(batch)
+        for layer in self.layers:
+            layer._check_mixable(batch._replace(labels=None))
+
+    def _check_place(self, where):
+        super()._check_place(where)
+        for layer in self.layers:
+            layer._check_place(where)
+
+    def get_config(self):
+        layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
+        return {**super().get_config(), "layers": layers, "probabilities": self.probabilities}
+
+    @classmethod
+    def from_config(cls, config):
+        layers = [keras.saving.deserialize_keras_object(layer) for layer in config.pop("layers")]
+        return super().from_config({**config, "layers": layers})
