@@ -3,14 +3,37 @@
 from keras_mixup import functional as functional
 from keras_mixup._steps import training_step as training_step
 from keras_mixup.layers import CutMix as CutMix
+from keras_mixup.layers import FMix as FMix
+from keras_mixup.layers import GridMix as GridMix
 from keras_mixup.layers import ManifoldMixUp as ManifoldMixUp
 from keras_mixup.layers import MixLayer as MixLayer
 from keras_mixup.layers import MixUp as MixUp
 from keras_mixup.layers import RandomMix as RandomMix
 from keras_mixup.losses import MixLoss as MixLoss
 from keras_mixup.metrics import MixMetric as MixMetric
+from keras_mixup.pairing import Nearby as Nearby
+from keras_mixup.pairing import OtherClass as OtherClass
+from keras_mixup.pairing import Pairing as Pairing
+from keras_mixup.pairing import SameClass as SameClass
 from keras_mixup.report import check as check
 
 __version__ = "0.1.0"
 
-__all__ = ["CutMix", "ManifoldMixUp", "MixLayer", "MixLoss", "MixMetric", "MixUp", "RandomMix", "check", "functional", "training_step"]
+__all__ = [
+    "CutMix",
+    "FMix",
+    "GridMix",
+    "ManifoldMixUp",
+    "MixLayer",
+    "MixLoss",
+    "MixMetric",
+    "MixUp",
+    "Nearby",
+    "OtherClass",
+    "Pairing",
+    "RandomMix",
+    "SameClass",
+    "check",
+    "functional",
+    "training_step",
+]

@@ -1,5 +1,7 @@
 """Checks of what a batch holds, and the texts: what was expected, what was received, the fix as code, why."""
 
+import keras
+
 from keras_mixup import _ops
 from keras_mixup._checks import static_shape
 
@@ -103,13 +105,24 @@ def check_weight_rank(weight_shape, label_shape):
         )
 
 
+def check_one_label(labels):
+    """The one array of labels, by which samples are paired."""
+    leaves = [] if labels is None else keras.tree.flatten(labels)
+    if len(leaves) != 1:
+        raise ValueError(
+            "To pair samples by their labels there must be one array of them. Received: "
+            f'{len(leaves)} arrays. Pair by `pairing="shuffle"`, or draw the partners by a `pairing` of your own.'
+        )
+    return leaves[0]
+
+
 def check_keep(keep, shape):
     """The elements to keep are told for arrays of this shape."""
     sizes = zip(keep, shape, strict=False)
     if len(keep) != len(shape) or any(k not in (1, None) and n is not None and k != n for k, n in sizes):
         raise ValueError(
-            f"A layer that pastes parts of samples needs arrays that are alike along the axes of the parts. Received: an "
-            f"array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any size). Mix arrays of "
+            f"A layer that pastes parts of samples needs arrays that are alike along the axes of the parts. "
+            f"Received: an array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any size). Mix arrays of "
             "other sizes or ranks with `MixUp`, or leave them out."
         )
 

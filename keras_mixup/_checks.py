@@ -31,10 +31,24 @@ def check_number(name, value: Any, *, upper=None):
     return value
 
 
+def check_positive(name, value):
+    """A number above 0."""
+    if is_schedule(value) or check_number(name, value) == 0:
+        raise ValueError(f"Invalid value for argument `{name}`: expected a number above 0. Received: {name}={value!r}.")
+    return float(value)
+
+
 def check_flag(name, value):
     if not isinstance(value, bool):
         raise TypeError(f"Invalid value for argument `{name}`: expected True or False. Received: {name}={value!r}.")
     return value
+
+
+def check_pairing(pairing, names):
+    """The name of a pairing, or an object that draws partners."""
+    if isinstance(pairing, str) or not callable(getattr(pairing, "draw", None)):
+        return check_choice("pairing", pairing, names)
+    return pairing
 
 
 def check_choice(name, value, choices):
@@ -55,13 +69,14 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer", opt
     return int(value)
 
 
-def check_axes(axes):
-    """A tuple of axes behind the batch axis, or `None`."""
+def check_axes(axes, count):
+    """Axes behind the batch axis, in their order; `None` as it is."""
     if axes is None:
         return None
-    if not isinstance(axes, tuple | list) or not axes or len(set(axes)) != len(axes):
-        raise ValueError(f"Invalid value for argument `axes`: expected a tuple of axes. Received: axes={axes!r}.")
-    return tuple(check_integer("axes", axis, lower=1, optional=False) for axis in axes)
+    if not isinstance(axes, tuple | list) or not axes or len(set(axes)) != len(axes) or count not in (None, len(axes)):
+        what = f"a tuple of {count or 'different'} axes"
+        raise ValueError(f"Invalid value for argument `axes`: expected {what}. Received: axes={axes!r}.")
+    return tuple(check_integer("axes", axis, lower=1, optional=False) for axis in sorted(axes))
 
 
 def check_range(name, value):
@@ -77,8 +92,8 @@ def check_range(name, value):
 def check_members(layers):
     if not isinstance(layers, list | tuple) or not layers:
         raise ValueError(
-            "Invalid value for argument `layers`: expected a list of mixing layers, such as `[MixUp(0.8), CutMix(1.0)]`. "
-            f"Received: layers={layers!r}."
+            "Invalid value for argument `layers`: expected a list of mixing layers, such as "
+            f"`[MixUp(0.8), CutMix(1.0)]`. Received: layers={layers!r}."
         )
     return layers
 
@@ -93,8 +108,8 @@ def check_member(layer, base):
     if own:
         said = ", ".join(f"{name}={value!r}" for name, value in own.items())
         raise ValueError(
-            f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}). Who is mixed, with whom "
-            f"and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
+            f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}). Who is mixed, with "
+            f"whom and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
         )
     return layer
 

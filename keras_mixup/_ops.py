@@ -118,6 +118,15 @@ class TensorFlowOps:
     def concatenate(self, xs, axis):
         return self.tf.concat(xs, axis)
 
+    def here(self, x):
+        return x
+
+    def sum(self, x, axis):
+        return self.tf.reduce_sum(x, axis)
+
+    def any(self, x, axis):
+        return self.tf.reduce_any(x, axis)
+
     def roll(self, x, shift, axis):
         return self.tf.roll(x, shift, axis)
 

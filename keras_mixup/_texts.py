@@ -79,3 +79,7 @@ COMPARES = (
     "cannot follow a mix. Train such a loss on clean inputs, with the mixing layer in front of the other outputs only; "
     "or, to train on both label sets one after the other, weighted λ and 1 - λ, say `MixLoss(..., pairwise=True)`."
 )
+NO_LABELS_TO_PAIR = (
+    "Layer {name!r} pairs samples by their labels (pairing={pairing}(...)), and in a model the labels are not there. "
+    "Mix in the input pipeline, `mixup.mix_dataset(dataset)`, or before the model, `x, y = mixup(x, y, training=True)`."
+)

@@ -5,7 +5,7 @@ import warnings
 
 import keras
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps
+from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
 from keras_mixup._random import Random, key_of
 from keras_mixup.functional import Mix
 from keras_mixup.layers._mixer import Mixer
@@ -42,8 +42,8 @@ class EndOfStep(keras.metrics.Metric):
 
 
 def serialize(value):
-    """A number as it is, a schedule as its config."""
-    return keras.saving.serialize_keras_object(value) if _checks.is_schedule(value) else value
+    """Numbers and words as they are, schedules and pairings as their configs."""
+    return value if isinstance(value, str | int | float) else keras.saving.serialize_keras_object(value)
 
 
 class Scheduled:
@@ -94,7 +94,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         _checks.check_float_policy(type(self).__name__, self.compute_dtype)
         self.probability = probability
         self.same_on_batch = _checks.check_flag("same_on_batch", same_on_batch)
-        self.pairing = _checks.check_choice("pairing", pairing, PAIRINGS)
+        self.pairing = _checks.check_pairing(pairing, PAIRINGS)
         self.num_classes = _checks.check_integer("num_classes", num_classes, lower=1)
         self.dominant = _checks.check_flag("dominant", dominant)
         self.seed = _checks.check_integer("seed", seed, lower=0, upper=2**32)
@@ -127,6 +127,7 @@ class MixLayer(Mixer, keras.layers.Layer):
     def join(self):
         """Makes the layer a member of another one, which mixes in its place."""
         self._end_of_step.layer_name = None
+        self.built = True
 
     def _mixed(self, batch, seed):
         self._check_mixable(batch)
@@ -142,6 +143,8 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def _mix_of_step(self, batch, seed):
         """The mix for a call whose labels follow through the loss."""
+        if not isinstance(self.pairing, str):
+            raise ValueError(_texts.NO_LABELS_TO_PAIR.format(name=self.name, pairing=type(self.pairing).__name__))
         mix = _steps.mix_recomputed(self)
         if mix is None:
             mix = self._draw_here(batch, self._layer_random(seed))
@@ -181,7 +184,7 @@ class MixLayer(Mixer, keras.layers.Layer):
             **super().get_config(),
             "probability": serialize(self.probability),
             "same_on_batch": self.same_on_batch,
-            "pairing": self.pairing,
+            "pairing": serialize(self.pairing),
             "num_classes": self.num_classes,
             "dominant": self.dominant,
             "seed": self.seed,

@@ -2,35 +2,34 @@
 
 import keras
 
-from keras_mixup import _batch_checks, _checks
+from keras_mixup import _checks
 from keras_mixup.functional import Mix, draw_weights
-from keras_mixup.layers._base import Scheduled
-from keras_mixup.layers._mix_up import MixUp
+from keras_mixup.layers._paste import PasteLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
-class CutMix(MixUp):
+class CutMix(PasteLayer):
     """Pastes a box of another sample of the batch into every sample, and blends the labels by the shares of both.
 
     `x' = keep·x + (1 - keep)·x[partner]`, where `keep` is 0 inside of the box and 1 outside of it;
-    `y' = λ·y + (1 - λ)·y[partner]`, where λ is the exact share of elements that stay. The box has the share 1 - λ' of the
-    image, λ' ~ Beta(alpha, alpha), and sides in the proportion of the image's; its centre is uniform over the
+    `y' = λ·y + (1 - λ)·y[partner]`, where λ is the exact share of elements that stay. The box has the share 1 - λ' of
+    the image, λ' ~ Beta(alpha, alpha), and sides in the proportion of the image's; its centre is uniform over the
     image, and what stands out over the border is cut off. For images in which a part tells the class; it costs less
     than `MixUp`, because nothing is computed with the values.
 
-    It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted with the
-    images; integer ones stay integers.
+    It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted with
+    the images; integer ones stay integers.
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, boxes of every size alike.
         axes: `None`, or a tuple of integers: the axes along which the box is cut, counted from the batch axis 0. By
             default height and width of images; `(1,)` for time series, `(1, 2)` for spectrograms `(batch, time,
             frequency)`, `(1, 2, 3)` for video.
-        data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where height and width
-            are.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where height and
+            width are.
         box_share: Pair of floats from 0 to 1, limits of the box's share of the image, before the border cuts it.
-        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every Keras
-            layer; as for `MixUp`.
+        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every
+            Keras layer; as for `MixUp`.
 
     Call arguments:
         As for `MixUp`. All inputs of a nest must have the sizes of the first along the axes of the box.
@@ -53,18 +52,14 @@ class CutMix(MixUp):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    alpha = Scheduled()
-    pastes = True
+    num_axes = None
 
-    def __init__(self, alpha=1.0, *, axes=None, data_format=None, box_share=(0.0, 1.0), **options):
+    def __init__(self, alpha=1.0, *, box_share=(0.0, 1.0), **options):
         super().__init__(alpha, **options)
-        self.axes = _checks.check_axes(axes)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        _checks.check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
         self.box_share = _checks.check_range("box_share", box_share)
 
     def draw(self, ops, random, shape):
-        axes = self._axes_of(shape)
+        axes = self.axes_of(shape)
         _, share = draw_weights(random, shape[:1], random.value(self.alpha))
         low, high = self.box_share
         side = ops.maximum(ops.minimum(share, high), low) ** (1.0 / len(axes))
@@ -79,22 +74,12 @@ class CutMix(MixUp):
         return Mix((whole - taken) / whole, taken / whole, keep=ops.logical_not(inside))
 
     def get_config(self):
-        config = {"axes": self.axes, "data_format": self.data_format, "box_share": self.box_share}
-        return {**super().get_config(), **config}
-
-    def _axes_of(self, shape):
-        images = (1, 2) if self.data_format == "channels_last" else (2, 3)
-        axes = self.axes or (images if len(shape) == 4 else None)
-        _batch_checks.check_axes(axes, shape)
-        return axes
-
-    def _check_mixable(self, batch):
-        super()._check_mixable(batch)
-        self._axes_of(keras.tree.flatten(batch.inputs)[0].shape)
+        return {**super().get_config(), "box_share": self.box_share}
 
 
 def _between(ops, begin, end, axis, shape):
     """Whether the elements along an axis lie in [begin, end) of their row, in the rank of the inputs."""
-    place = ops.reshape(ops.cast(ops.arange(shape[axis]), "float32"), (1,) * axis + (-1,) + (1,) * (len(shape) - axis - 1))
+    along = (1,) * axis + (-1,) + (1,) * (len(shape) - axis - 1)
+    place = ops.reshape(ops.cast(ops.arange(shape[axis]), "float32"), along)
     begin, end = (ops.reshape(x, (-1,) + (1,) * (len(shape) - 1)) for x in (begin, end))
     return ops.logical_and(place >= begin, place < end)

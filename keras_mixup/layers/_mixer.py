@@ -18,7 +18,7 @@ class Mixer:
 
     pastes = False  # whether elements of the partner come as they are; then masks of a sample dict are pasted too
     probability: Any
-    pairing: str
+    pairing: Any
     same_on_batch: bool
     num_classes: int | None
     dominant: bool
@@ -141,7 +141,7 @@ class Mixer:
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
         mix = whole(self.draw(ops, random, (1, *shape[1:]) if self.same_on_batch else shape))
         if mix.partner is None:
-            mix = mix._replace(partner=draw_partners(random, shape[0], self.pairing))
+            mix = mix._replace(partner=self._partners(batch, random, shape[0]))
         if self.dominant:
             mix = selected(ops, mix.weight < mix.complement, reverse(ops, mix), mix)
         mixed = ops.logical_and(mix.partner != _rows(ops, mix), mix.complement > 0)
@@ -149,6 +149,13 @@ class Mixer:
             chance = random.uniform((1 if self.same_on_batch else shape[0],))
             mixed = ops.logical_and(mixed, chance < random.value(self.probability))
         return only_where(ops, mixed, mix)
+
+    def _partners(self, batch, random, rows):
+        if isinstance(self.pairing, str):
+            return draw_partners(random, rows, self.pairing)
+        return self.pairing.draw(
+            random.ops, random, random.ops.here(_batch_checks.check_one_label(self._encoded(batch)))
+        )
 
     def _apply(self, batch, mix):
         inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
@@ -204,7 +211,9 @@ def selected(ops, condition, mix, other):
     first, second = (trailing(ops, m.weight, rank) if m.keep is None else m.keep for m in (mix, other))
     if _ops.dtype_of(first) != _ops.dtype_of(second):
         first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
-    return mix._replace(weight=weight, complement=complement, keep=ops.where(trailing(ops, condition, rank), first, second))
+    return mix._replace(
+        weight=weight, complement=complement, keep=ops.where(trailing(ops, condition, rank), first, second)
+    )
 
 
 def only_where(ops, mixed, mix):

@@ -1,0 +1,65 @@
+"""`FMix`: smooth parts of any form, pasted."""
+
+import math
+
+import keras
+
+from keras_mixup import _checks
+from keras_mixup.functional import draw_weights
+from keras_mixup.layers._paste import PasteLayer
+
+FREQUENCIES = 12  # of a wave along an image; beyond them the decay leaves nothing that could be seen
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class FMix(PasteLayer):
+    """Pastes parts of another sample, of a smooth random form: where a random field of low frequencies is high.
+
+    The field is a sum of waves with normally distributed amplitudes that fall with the frequency f as `1 / f^decay`.
+    Its greatest values, a share of 1 - λ' with λ' ~ Beta(alpha, alpha), come from the partner; the labels are blended
+    by λ, the exact share of elements that stay.
+
+    Args:
+        alpha: As for `MixUp`. Defaults to `1.0`, as in the paper.
+        decay: Float > 0; the greater, the smoother the parts. Defaults to `3.0`, as in the paper.
+        **options: As for `CutMix`.
+
+    References:
+        - [Harris et al., 2020](https://arxiv.org/abs/2002.12047), section 4.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_mixup import FMix
+    >>> x, y = FMix(num_classes=3, seed=0)(np.ones((4, 8, 8, 3), "float32"), np.array([0, 1, 2, 0]), training=True)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 8, 8, 3), (4, 3))
+    """
+
+    def __init__(self, alpha=1.0, *, decay=3.0, **options):
+        super().__init__(alpha, **options)
+        self.decay = _checks.check_positive("decay", decay)
+
+    def draw(self, ops, random, shape):
+        rows, (height, width) = shape[0], (shape[axis] for axis in self.axes_of(shape))
+        weight, _ = draw_weights(random, (rows,), random.value(self.alpha))
+        u, v = (random.uniform((rows, 2 * FREQUENCIES, 2 * FREQUENCIES)) for _ in range(2))
+        normal = ops.sqrt(-2.0 * ops.log(u)) * ops.cos(2 * math.pi * v)
+        f = ops.cast(ops.concatenate([ops.arange(FREQUENCIES)] * 2, axis=0), "float32")
+        f = ops.maximum(f[:, None] ** 2 + f[None, :] ** 2, 1.0) ** 0.5
+        field = ops.matmul(_waves(ops, height), normal / f**self.decay)
+        field = ops.matmul(field, ops.transpose(_waves(ops, width)))
+        place = ops.argsort(ops.argsort(ops.reshape(field, (rows, -1)), axis=1), axis=1)
+        count = ops.round(weight * ops.cast(height * width, "float32"))
+        keep = ops.cast(place, "float32") < count[:, None]
+        return self.pasted(ops, ops.reshape(keep, (rows, height, width)), shape)
+
+    def get_config(self):
+        return {**super().get_config(), "decay": self.decay}
+
+
+def _waves(ops, size):
+    """`(size, 2·FREQUENCIES)`: cosines and sines along an axis."""
+    place = ops.cast(ops.arange(size), "float32") / ops.cast(size, "float32")
+    phase = 2 * math.pi * place[:, None] * ops.cast(ops.arange(FREQUENCIES), "float32")[None, :]
+    return ops.concatenate([ops.cos(phase), ops.sin(phase)], axis=1)

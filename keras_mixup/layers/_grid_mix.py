@@ -1,0 +1,47 @@
+"""`GridMix`: cells of a grid, pasted."""
+
+import keras
+
+from keras_mixup import _checks
+from keras_mixup.functional import draw_weights
+from keras_mixup.layers._paste import PasteLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class GridMix(PasteLayer):
+    """Pastes cells of a grid over the image from another sample: each cell stays with the probability λ'.
+
+    λ' ~ Beta(alpha, alpha) for each sample; the labels are blended by λ, the exact share of elements that stay. Where
+    `CutMix` pastes one box, this spreads the parts of both samples all over the image.
+
+    Args:
+        alpha: As for `MixUp`. Defaults to `1.0`.
+        cells: Integer, the number of cells along height and along width. Defaults to `4`.
+        **options: As for `CutMix`.
+
+    References:
+        - [Baek et al., 2021](https://doi.org/10.1016/j.patcog.2020.107594), section 3.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_mixup import GridMix
+    >>> x, y = GridMix(num_classes=3, seed=0)(np.ones((4, 8, 8, 3), "float32"), np.array([0, 1, 2, 0]), training=True)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 8, 8, 3), (4, 3))
+    """
+
+    def __init__(self, alpha=1.0, *, cells=4, **options):
+        super().__init__(alpha, **options)
+        self.cells = _checks.check_integer("cells", cells, lower=1, optional=False)
+
+    def draw(self, ops, random, shape):
+        height, width = (shape[axis] for axis in self.axes_of(shape))
+        weight, _ = draw_weights(random, shape[:1], random.value(self.alpha))
+        stays = random.uniform((shape[0], self.cells, self.cells)) < weight[:, None, None]
+        keep = ops.take(stays, ops.arange(height) * self.cells // height, axis=1)
+        keep = ops.take(keep, ops.arange(width) * self.cells // width, axis=2)
+        return self.pasted(ops, keep, shape)
+
+    def get_config(self):
+        return {**super().get_config(), "cells": self.cells}

@@ -1,0 +1,50 @@
+"""What the layers share that paste parts of another sample."""
+
+import keras
+
+from keras_mixup import _batch_checks, _checks
+from keras_mixup.functional import Mix
+from keras_mixup.layers._mix_up import MixUp
+
+
+class PasteLayer(MixUp):
+    """Base of the layers that take every element from one of the two samples. See `keras_mixup.CutMix`.
+
+    Args:
+        alpha: As for `MixUp`. Defaults to `1.0`.
+        axes: `None`, or a tuple of integers: the axes that the parts span, counted from the batch axis 0. By default
+            height and width of images, `(batch, height, width, channels)`.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras: where height and width are.
+        **options: As for `MixUp`.
+    """
+
+    pastes = True
+
+    def __init__(self, alpha=1.0, *, axes=None, data_format=None, **options):
+        super().__init__(alpha, **options)
+        self.axes = _checks.check_axes(axes, self.num_axes)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        _checks.check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
+
+    num_axes: int | None = 2  # that parts of this kind span; `None` for any number
+
+    def axes_of(self, shape):
+        """The axes that the parts span, for inputs of this shape."""
+        images = (1, 2) if self.data_format == "channels_last" else (2, 3)
+        axes = self.axes or (images if len(shape) == 4 else None)
+        _batch_checks.check_axes(axes, shape)
+        return axes
+
+    def pasted(self, ops, keep, shape):
+        """The mix for `keep`, booleans `(rows, size, ...)` over the axes of the parts."""
+        axes, counted = self.axes_of(shape), tuple(range(1, len(keep.shape)))
+        kept, lost = (ops.sum(ops.cast(x, "float32"), axis=counted) for x in (keep, ops.logical_not(keep)))
+        sizes = [n if axis in (0, *axes) else 1 for axis, n in enumerate(shape)]
+        return Mix(kept / (kept + lost), lost / (kept + lost), keep=ops.reshape(keep, sizes))
+
+    def get_config(self):
+        return {**super().get_config(), "axes": self.axes, "data_format": self.data_format}
+
+    def _check_mixable(self, batch):
+        super()._check_mixable(batch)
+        self.axes_of(keras.tree.flatten(batch.inputs)[0].shape)
