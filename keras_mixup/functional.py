@@ -192,9 +192,12 @@ def _paste(x, mix, dtype):
     keep = _fitted(ops, mix.keep, x)
     if _ops.dtype_of(keep) == "bool":
         return ops.cast(ops.where(keep, x, ops.take(x, mix.partner, axis=0)), dtype or _ops.dtype_of(x))
-    blended = _blend(x, mix, keep, 1.0 - keep, dtype)
-    blended = ops.where(keep > 0, blended, ops.cast(ops.take(x, mix.partner, axis=0), _ops.dtype_of(blended)))
-    return ops.where(keep < 1, blended, ops.cast(x, _ops.dtype_of(blended)))
+    dtype = dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
+    wide = _ops.widened(dtype)
+    own, partner = ops.cast(x, wide), ops.cast(ops.take(x, mix.partner, axis=0), wide)
+    keep, none = ops.cast(keep, wide), ops.zeros_like(own)
+    blended = keep * ops.where(keep > 0, own, none) + (1.0 - keep) * ops.where(keep < 1, partner, none)
+    return ops.cast(blended, dtype)
 
 
 def _fitted(ops, keep, x):

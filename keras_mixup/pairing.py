@@ -88,6 +88,8 @@ class Nearby(Pairing):
 
 
 class _ByClass(Pairing):
+    same: bool
+
     def scores(self, ops, labels):
         classes = ops.argmax(labels, axis=1) if labels.shape[1] != 1 else labels[:, 0]
         alike = classes[:, None] == classes[None, :]

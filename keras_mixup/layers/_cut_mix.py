@@ -17,8 +17,8 @@ class CutMix(PasteLayer):
     image, and what stands out over the border is cut off. For images in which a part tells the class; it costs less
     than `MixUp`, because nothing is computed with the values.
 
-    It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted with
-    the images; integer ones stay integers.
+    It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted
+    with the images; integer ones stay integers.
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, boxes of every size alike.

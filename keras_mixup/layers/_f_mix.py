@@ -49,7 +49,7 @@ class FMix(PasteLayer):
         f = ops.maximum(f[:, None] ** 2 + f[None, :] ** 2, 1.0) ** 0.5
         field = ops.matmul(_waves(ops, height), normal / f**self.decay)
         field = ops.matmul(field, ops.transpose(_waves(ops, width)))
-        place = ops.argsort(ops.argsort(ops.reshape(field, (rows, -1)), axis=1), axis=1)
+        place = ops.argsort(ops.argsort(ops.reshape(field, (rows, height * width)), axis=1), axis=1)
         count = ops.round(weight * ops.cast(height * width, "float32"))
         keep = ops.cast(place, "float32") < count[:, None]
         return self.pasted(ops, ops.reshape(keep, (rows, height, width)), shape)

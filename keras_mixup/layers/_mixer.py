@@ -153,9 +153,8 @@ class Mixer:
     def _partners(self, batch, random, rows):
         if isinstance(self.pairing, str):
             return draw_partners(random, rows, self.pairing)
-        return self.pairing.draw(
-            random.ops, random, random.ops.here(_batch_checks.check_one_label(self._encoded(batch)))
-        )
+        labels = _batch_checks.check_one_label(self._encoded(batch))
+        return self.pairing.draw(random.ops, random, random.ops.here(labels))
 
     def _apply(self, batch, mix):
         inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
@@ -222,7 +221,13 @@ def only_where(ops, mixed, mix):
         weight=ops.where(mixed, mix.weight, ops.ones_like(mix.weight)),
         complement=ops.where(mixed, mix.complement, ops.zeros_like(mix.complement)),
         partner=ops.where(mixed, mix.partner, _rows(ops, mix)),
+        keep=None if mix.keep is None else _kept_where(ops, mixed, mix.keep),
     )
+
+
+def _kept_where(ops, mixed, keep):
+    mixed = trailing(ops, mixed, len(keep.shape))
+    return ops.where(mixed, keep, ops.ones_like(keep))
 
 
 def _rows(ops, mix):

@@ -14,7 +14,7 @@ class PasteLayer(MixUp):
         alpha: As for `MixUp`. Defaults to `1.0`.
         axes: `None`, or a tuple of integers: the axes that the parts span, counted from the batch axis 0. By default
             height and width of images, `(batch, height, width, channels)`.
-        data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras: where height and width are.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where the two are.
         **options: As for `MixUp`.
     """
 
