@@ -122,7 +122,7 @@ def check_keep(keep, shape):
     if len(keep) != len(shape) or any(k not in (1, None) and n is not None and k != n for k, n in sizes):
         raise ValueError(
             f"A layer that pastes parts of samples needs arrays that are alike along the axes of the parts. "
-            f"Received: an array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any size). Mix "
+            f"Received: an array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any). Mix "
             "arrays of other sizes or ranks with `MixUp`, or leave them out."
         )
 
