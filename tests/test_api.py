@@ -14,11 +14,20 @@ import keras_mixup
 
 PACKAGE = pathlib.Path(keras_mixup.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-CLASSES = [keras_mixup.MixUp, keras_mixup.ManifoldMixUp, keras_mixup.MixLoss, keras_mixup.MixMetric]
+LAYERS = [keras_mixup.CutMix, keras_mixup.FMix, keras_mixup.GridMix, keras_mixup.ManifoldMixUp, keras_mixup.MixUp]
+LAYERS += [keras_mixup.RandomMix]
+CLASSES = [*LAYERS, keras_mixup.MixLoss, keras_mixup.MixMetric]
+PAIRINGS = [keras_mixup.Nearby, keras_mixup.OtherClass, keras_mixup.SameClass]
+REQUIRED = {
+    keras_mixup.ManifoldMixUp: {"num_positions": 2},
+    keras_mixup.RandomMix: {"layers": [keras_mixup.MixUp()]},
+    keras_mixup.MixLoss: {"loss": "mse"},
+    keras_mixup.MixMetric: {"metric": "mse"},
+}
 
 # What a module may import of the package: those to the left of it.
 ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional", "_follow"]
-ORDER += ["losses", "metrics", "layers", "report", "plotting"]
+ORDER += ["losses", "metrics", "pairing", "layers", "report", "plotting"]
 
 
 def imported(tree):
@@ -48,9 +57,7 @@ def test_imports_go_one_way(file):
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_arguments_are_attributes_and_config_keys(cls):
     """What one gives to the constructor can be read from the object and from its config."""
-    made = {keras_mixup.MixUp: cls, keras_mixup.ManifoldMixUp: lambda: cls(num_positions=2)}.get(
-        cls, lambda: cls("mse")
-    )()
+    made = cls(**REQUIRED.get(cls, {}))
     arguments = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
     for name in arguments:
@@ -65,7 +72,7 @@ def test_the_table_of_contents_is_complete():
     assert all(inspect.getdoc(getattr(keras_mixup, name)) for name in keras_mixup.__all__)
 
 
-@pytest.mark.parametrize("cls", [*CLASSES, keras_mixup.training_step], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*CLASSES, *PAIRINGS, keras_mixup.training_step], ids=lambda cls: cls.__name__)
 def test_public_docstrings_have_an_example(cls):
     """The example is run by `test_docs.py`."""
     assert ">>>" in cls.__doc__
@@ -73,9 +80,9 @@ def test_public_docstrings_have_an_example(cls):
 
 def test_classes_are_registered_under_lasting_names():
     """Saved files carry these names: they may never change."""
-    names = [keras.saving.get_registered_name(cls) for cls in CLASSES]
+    names = [keras.saving.get_registered_name(cls) for cls in CLASSES + PAIRINGS]
 
-    assert names == ["keras_mixup>MixUp", "keras_mixup>ManifoldMixUp", "keras_mixup>MixLoss", "keras_mixup>MixMetric"]
+    assert names == [f"keras_mixup>{cls.__name__}" for cls in CLASSES + PAIRINGS]
 
 
 def loaded_by(statement, module):
