@@ -307,6 +307,7 @@ class TestPairing:
         same, other = (self.matrix(pairing, place) for pairing in (SameClass(), OtherClass()))
 
         assert (self.Y[partners(same)] == self.Y).all()
+        assert (np.diag(same)[:7] < 1).all()  # nobody is their own partner where another one is eligible
         assert same[7, 7] == 1  # the only one of its class
         assert (self.Y[partners(other)] != self.Y).all()
         assert (np.diag(other) < 1).all()
@@ -325,6 +326,7 @@ class TestPairing:
             counts[partners(x)[0]] += 1
 
         kernel = np.exp(-((y - y[0]) ** 2) / (2 * bandwidth**2))[1:3]
+        assert counts[0] == 0
         assert counts[3] <= 3  # five bandwidths away
         assert stats.chisquare(counts[1:3], kernel / kernel.sum() * counts[1:3].sum()).pvalue > 1e-4
 
