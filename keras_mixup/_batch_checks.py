@@ -127,7 +127,7 @@ def check_keep(keep, shape):
         )
 
 
-def check_axes(axes, shape):
+def check_span(axes, shape):
     """A box has axes of its own behind the batch axis; those of an image are known."""
     if axes is None:
         raise ValueError(

@@ -1,5 +1,6 @@
 """Checks of what a layer, a loss or a call was given, and the texts: what was expected, what was received, the fix."""
 
+import inspect
 import math
 import numbers
 from typing import Any
@@ -104,7 +105,9 @@ def check_member(layer, base):
         raise TypeError(
             f"A member must be a mixing layer, such as `MixUp(0.8)` or `CutMix(1.0)`. Received: {type(layer).__name__}."
         )
-    own = {name: getattr(layer, name) for name, default in OF_THE_WHOLE.items() if getattr(layer, name) != default}
+    said_by_all = inspect.signature(base.__init__).parameters.values()
+    defaults = {p.name: p.default for p in said_by_all if p.default is not p.empty}
+    own = {name: getattr(layer, name) for name, default in defaults.items() if getattr(layer, name) != default}
     if own:
         said = ", ".join(f"{name}={value!r}" for name, value in own.items())
         raise ValueError(
@@ -112,16 +115,6 @@ def check_member(layer, base):
             f"whom and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
         )
     return layer
-
-
-OF_THE_WHOLE = {
-    "probability": 1.0,
-    "same_on_batch": False,
-    "pairing": "shuffle",
-    "num_classes": None,
-    "dominant": False,
-    "seed": None,
-}
 
 
 def check_probabilities(probabilities, count):

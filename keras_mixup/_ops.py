@@ -265,10 +265,12 @@ def framework_state_kept(variables):
     import torch
 
     gradients = [(v.value, v.value.grad) for v in variables]
-    with torch.random.fork_rng():
-        yield
-    for tensor, gradient in gradients:
-        tensor.grad = gradient
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        for tensor, gradient in gradients:
+            tensor.grad = gradient
 
 
 class DatasetState:

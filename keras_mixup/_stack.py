@@ -43,7 +43,7 @@ def is_training(step):
 
 def is_recomputing():
     """Whether a backward pass runs a forward pass again, because its activations were not kept."""
-    return any(RECOMPUTING.intersection(_names(frame.f_code)) for frame in frames())
+    return any(RECOMPUTING.intersection((frame.f_code.co_name, frame.f_code.co_qualname)) for frame in frames())
 
 
 def callers():
@@ -75,7 +75,3 @@ def _traces(frame):
     place = frame.f_code.co_filename
     folder = max((path for path in PATHS if place.startswith(path)), key=len, default="")
     return place[len(folder) :].lstrip(os.sep).split(os.sep)[0] in TRACERS
-
-
-def _names(code):
-    return code.co_name, code.co_qualname

@@ -202,7 +202,7 @@ def end(layer):
         return None
     if done.mixes and not done.led_a_loss:
         return _texts.UNFOLLOWED.format(name=done.name)
-    mixed = done.mixes or passes.mixed or any(other.mixes for other in passes.values())
+    mixed = passes.mixed or any(other.mixes for other in passes.values())
     if done.unsaid and not mixed and _stack.is_training(step):
         return _texts.UNSAID.format(name=done.name)
     return None

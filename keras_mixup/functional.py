@@ -176,28 +176,32 @@ def encode_labels(labels, num_classes):
 
 
 def _blend(x, mix, weight, complement, dtype=None):
-    """The formula. `weight` and `complement` cover the leading axes of `x`."""
+    """`x` and its partners by these shares, which cover the leading axes of `x`."""
     ops = _ops.ops_for(x)
-    dtype = dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
-    wide = _ops.widened(dtype)
-    rank = len(x.shape)
-    weight, complement = (trailing(ops, ops.cast(w, wide), rank) for w in (weight, complement))
-    partner = ops.take(x, mix.partner, axis=0)
-    return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
+    return _formula(ops, x, ops.take(x, mix.partner, axis=0), weight, complement, _blended_dtype(x, dtype))
 
 
 def _paste(x, mix, dtype):
     """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
     ops = _ops.ops_for(x)
-    keep = _fitted(ops, mix.keep, x)
+    keep, partner = _fitted(ops, mix.keep, x), ops.take(x, mix.partner, axis=0)
     if _ops.dtype_of(keep) == "bool":
-        return ops.cast(ops.where(keep, x, ops.take(x, mix.partner, axis=0)), dtype or _ops.dtype_of(x))
-    dtype = dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
+        return ops.cast(ops.where(keep, x, partner), dtype or _ops.dtype_of(x))
+    dtype = _blended_dtype(x, dtype)
+    keep, none = ops.cast(keep, _ops.widened(dtype)), ops.zeros_like(x)
+    x, partner = ops.where(keep > 0, x, none), ops.where(keep < 1, partner, none)
+    return _formula(ops, x, partner, keep, 1.0 - keep, dtype)
+
+
+def _formula(ops, x, partner, weight, complement, dtype):
+    """`λ·x + (1 - λ)·x[partner]`, in float32 or wider."""
     wide = _ops.widened(dtype)
-    own, partner = ops.cast(x, wide), ops.cast(ops.take(x, mix.partner, axis=0), wide)
-    keep, none = ops.cast(keep, wide), ops.zeros_like(own)
-    blended = keep * ops.where(keep > 0, own, none) + (1.0 - keep) * ops.where(keep < 1, partner, none)
-    return ops.cast(blended, dtype)
+    weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
+    return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
+
+
+def _blended_dtype(x, dtype):
+    return dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
 
 
 def _fitted(ops, keep, x):

@@ -6,7 +6,7 @@ import pytest
 import reference
 from scipy import stats
 
-from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
+from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, SameClass, training_step
 
 ROWS, DEPTHS = 8, 3
 EYE = np.eye(ROWS, dtype="float32")
@@ -152,6 +152,11 @@ def test_what_it_cannot_do_names_mixup():
     for mistake in (labelled, seeded, numpy):
         with pytest.raises(ValueError, match=r"hidden states.*Received: .*MixUp\("):
             mistake()
+
+
+def test_pairing_by_labels_is_refused():
+    with pytest.raises(ValueError, match=r"pairs samples by their labels \(pairing=SameClass"), training_step():
+        ManifoldMixUp(num_positions=1, pairing=SameClass())(EYE, training=True)
 
 
 def test_a_batch_that_changes_its_size_between_depths_is_refused():

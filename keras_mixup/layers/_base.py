@@ -135,6 +135,7 @@ class MixLayer(Mixer, keras.layers.Layer):
             _batch_checks.check_labels_in_dataset(batch.labels)
             mix = self._draw(batch, self._dataset_random(batch, seed))
         elif batch.labels is None:
+            self._check_pairing_without_labels()
             mix = self._mix_of_step(batch, seed)
         else:
             mix = self._draw_here(batch, self._layer_random(seed))
@@ -143,13 +144,15 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def _mix_of_step(self, batch, seed):
         """The mix for a call whose labels follow through the loss."""
-        if not isinstance(self.pairing, str):
-            raise ValueError(_texts.NO_LABELS_TO_PAIR.format(name=self.name, pairing=type(self.pairing).__name__))
         mix = _steps.mix_recomputed(self)
         if mix is None:
             mix = self._draw_here(batch, self._layer_random(seed))
             _steps.note_mix(self, mix, batch.shapes())
         return mix
+
+    def _check_pairing_without_labels(self):
+        if not isinstance(self.pairing, str):
+            raise ValueError(_texts.NO_LABELS_TO_PAIR.format(name=self.name, pairing=type(self.pairing).__name__))
 
     def _draw_here(self, batch, random):
         """The draw as tensors of the Keras backend."""

@@ -3,7 +3,7 @@
 import keras
 
 from keras_mixup import _checks
-from keras_mixup.functional import Mix, draw_weights
+from keras_mixup.functional import Mix, draw_weights, trailing
 from keras_mixup.layers._paste import PasteLayer
 
 
@@ -81,5 +81,5 @@ def _between(ops, begin, end, axis, shape):
     """Whether the elements along an axis lie in [begin, end) of their row, in the rank of the inputs."""
     along = (1,) * axis + (-1,) + (1,) * (len(shape) - axis - 1)
     place = ops.reshape(ops.cast(ops.arange(shape[axis]), "float32"), along)
-    begin, end = (ops.reshape(x, (-1,) + (1,) * (len(shape) - 1)) for x in (begin, end))
+    begin, end = (trailing(ops, x, len(shape)) for x in (begin, end))
     return ops.logical_and(place >= begin, place < end)

@@ -51,7 +51,7 @@ def unpack(inputs, labels=None, sample_weight=None, *, pastes=False):
         _batch_checks.check_sample_keys(inputs)
         _batch_checks.check_no_extra_labels(labels, sample_weight)
         masks = inputs.get("segmentation_masks") if pastes else None
-        labels = {key: inputs[key] for key in LABEL_KEYS if key in inputs and inputs[key] is not masks}
+        labels = {key: inputs[key] for key in (("labels",) if pastes else LABEL_KEYS) if key in inputs}
         labels = None if not labels and masks is None else labels
         batch = Batch(inputs["images"], labels, inputs.get("sample_weights"), masks, tuple(inputs))
     else:

@@ -71,7 +71,7 @@ class ManifoldMixUp(MixUp):
         if step.mixes:
             step.count(batch.shapes())
         else:
-            random = self._layer_random(seed)
+            random = self._layer_random(None)
             step.add(self._draw_here(batch, random), batch.shapes())
             position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
             step.position = keras.ops.convert_to_tensor(position)

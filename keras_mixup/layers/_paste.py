@@ -32,7 +32,7 @@ class PasteLayer(MixUp):
         """The axes that the parts span, for inputs of this shape."""
         images = (1, 2) if self.data_format == "channels_last" else (2, 3)
         axes = self.axes or (images if len(shape) == 4 else None)
-        _batch_checks.check_axes(axes, shape)
+        _batch_checks.check_span(axes, shape)
         return axes
 
     def pasted(self, ops, keep, shape):
