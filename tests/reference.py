@@ -18,6 +18,12 @@ def mixed(M, x):
     return out
 
 
+def partners(M):
+    """The partner of each row; a row that is not mixed is its own."""
+    others = M - np.diag(np.diag(M))
+    return np.where(others.any(axis=1), others.argmax(axis=1), np.arange(len(M)))
+
+
 def weighted_labels(M, y, w):
     """Labels and weights of blended samples: w'_i = Σ_j M_ij w_j, y'_i = Σ_j M_ij w_j y_j / w'_i."""
     w = np.asarray(w, "float64")
