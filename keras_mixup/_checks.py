@@ -130,6 +130,22 @@ def check_probabilities(probabilities, count):
     return found
 
 
+def check_drawn(layer, mix, shape, kind):
+    """What `draw` returned: a mix, with weights `(rows,)` or elements to keep in the rank of the inputs."""
+    received = type(mix).__name__
+    if isinstance(mix, kind):
+        shapes = {name: tuple(x.shape) for name, x in mix._asdict().items() if x is not None}
+        right = all(len(found) == (len(shape) if name == "keep" else 1) for name, found in shapes.items())
+        if right and not shapes.keys().isdisjoint(("weight", "keep")):
+            return mix
+        received = f"a mix with the shapes {shapes}"
+    raise TypeError(
+        f"`{type(layer).__name__}.draw` must return a `keras_mixup.functional.Mix`, with `weight` of shape (rows,), or "
+        f"`keep` of rank {len(shape)} as the inputs have it, or both. Received: {received}, for inputs of shape "
+        f"{tuple(shape)}."
+    )
+
+
 def check_seed_of_call(seed):
     """An integer, or an integer tensor of shape `()` or `(2,)`."""
     shape = static_shape(seed)
@@ -161,10 +177,14 @@ def check_float_policy(name, compute_dtype):
 def check_no_schedule(where, **values):
     for name, value in values.items():
         if is_schedule(value):
-            raise ValueError(
-                f"`{name}` is a schedule, and {where} has no training step to follow. Give a number, "
-                f"`{name}=0.2`, or put the layer into the model, where the schedule is followed."
-            )
+            raise no_step(f"`{name}`", where, f"`{name}=0.2`")
+
+
+def no_step(what, where, number):
+    return ValueError(
+        f"{what} is a schedule, and {where} has no training step to follow. Give a number, {number}, or put the layer "
+        "into the model, where the schedule is followed."
+    )
 
 
 def frozen(name):

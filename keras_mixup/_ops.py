@@ -12,23 +12,52 @@ imported only where a TensorFlow tensor has already arrived.
 
 import contextlib
 import functools
+import operator
 import sys
+from typing import ClassVar
 
 import keras
 import numpy as np
 
 MASK = 0xFFFFFFFF  # words of the random source are 32 bit wide
 
+# What a mix may be drawn with: each takes and gives what its namesake in `keras.ops` does, in all three places.
+OPERATIONS = frozenset(
+    "abs all any arange argmax argmin argsort broadcast_to cast ceil clip concatenate convert_to_tensor copy cos "  # noqa: SIM905
+    "cumsum exp expand_dims expm1 flip floor full isfinite log log1p logical_and logical_not logical_or matmul max "
+    "maximum mean min minimum mod one_hot ones ones_like power prod reshape roll round shape sign sin sort split sqrt "
+    "square squeeze stack sum take take_along_axis tanh tile transpose where zeros zeros_like".split()
+)
 
-class KerasOps:
-    """`keras.ops`, and the 32-bit words of the random source."""
+
+class Ops:
+    """The operations of one place."""
 
     def __getattr__(self, name):
-        return getattr(keras.ops, name)
+        if name not in OPERATIONS:
+            raise AttributeError(
+                f"`ops.{name}` is not there in every place where a layer can mix. These are, as in `keras.ops`: "
+                f"{', '.join(sorted(OPERATIONS))}."
+            )
+        return self._named(name)
 
     def here(self, x):
         """What Keras has computed, for these operations."""
         return x
+
+    def word(self, x):
+        """`x` modulo 2**32."""
+        return self.cast(x, "uint32")
+
+    def add_words(self, a, b):
+        return a + b
+
+
+class KerasOps(Ops):
+    """`keras.ops`, and the 32-bit words of the random source."""
+
+    def _named(self, name):
+        return getattr(keras.ops, name)
 
     @property
     def word_dtype(self):
@@ -36,7 +65,6 @@ class KerasOps:
         return "int64" if keras.backend.backend() == "torch" else "uint32"
 
     def word(self, x):
-        """`x` modulo 2**32."""
         if self.word_dtype == "uint32":
             return keras.ops.cast(x, "uint32")
         return keras.ops.cast(x, "int64") & MASK
@@ -53,12 +81,10 @@ class KerasOps:
         return self.add_words(x << bits, 0) | (x >> (32 - bits))
 
 
-class NumpyOps:
+class NumpyOps(Ops):
     """NumPy under the names of `keras.ops`."""
 
-    word_dtype = "uint32"
-
-    def __getattr__(self, name):
+    def _named(self, name):
         return getattr(np, name)
 
     def here(self, x):
@@ -67,20 +93,23 @@ class NumpyOps:
     def cast(self, x, dtype):
         return np.asarray(x).astype(dtype, copy=False)
 
-    def convert_to_tensor(self, x):
-        return np.asarray(x)
+    def convert_to_tensor(self, x, dtype=None):
+        return np.asarray(x, dtype)
 
-    def shape(self, x):
-        return np.shape(x)
+    def full(self, shape, fill_value, dtype="float32"):
+        return np.full(shape, fill_value, dtype)
 
-    def one_hot(self, x, num_classes, dtype):
-        return (x[..., None] == np.arange(num_classes)).astype(dtype)
+    def ones(self, shape, dtype="float32"):
+        return np.ones(shape, dtype)
+
+    def zeros(self, shape, dtype="float32"):
+        return np.zeros(shape, dtype)
+
+    def one_hot(self, x, num_classes, axis=-1, dtype="float32"):
+        return np.moveaxis((np.asarray(x)[..., None] == np.arange(num_classes)).astype(dtype), -1, axis)
 
     def word(self, x):
         return np.asarray(x).astype("int64").astype("uint32")
-
-    def add_words(self, a, b):
-        return a + b
 
     def shift_right(self, x, bits):
         return x >> np.uint32(bits)
@@ -89,61 +118,70 @@ class NumpyOps:
         return (x << np.uint32(bits)) | (x >> np.uint32(32 - bits))
 
 
-class TensorFlowOps:
+class TensorFlowOps(Ops):
     """TensorFlow under the names of `keras.ops`, whatever the Keras backend."""
 
-    word_dtype = "uint32"
+    RENAMED: ClassVar = {
+        "ceil": "math.ceil",
+        "isfinite": "math.is_finite",
+        "log": "math.log",
+        "log1p": "math.log1p",
+        "expm1": "math.expm1",
+        "mod": "math.floormod",
+        "power": "pow",
+        "clip": "clip_by_value",
+        "arange": "range",
+        "copy": "identity",
+        **{name: f"reduce_{name}" for name in ("all", "any", "max", "mean", "min", "prod", "sum")},
+    }
 
     def __init__(self):
         import tensorflow as tf
 
         self.tf = tf
 
-    def __getattr__(self, name):
-        return getattr(self.tf, name)
-
-    def cast(self, x, dtype):
-        return self.tf.cast(x, dtype)
+    def _named(self, name):
+        return operator.attrgetter(self.RENAMED.get(name, name))(self.tf)
 
     def shape(self, x):
         dynamic = self.tf.shape(x)
         return tuple(dynamic[i] if n is None else n for i, n in enumerate(x.shape))
 
-    def take(self, x, indices, axis):
-        return self.tf.gather(x, indices, axis=axis)
+    def take(self, x, indices, axis=None):
+        return self.tf.gather(x if axis is not None else self.tf.reshape(x, (-1,)), indices, axis=axis or 0)
 
-    def arange(self, n):
-        return self.tf.range(n)
+    def take_along_axis(self, x, indices, axis=-1):
+        return self.tf.experimental.numpy.take_along_axis(x, indices, axis)
 
-    def concatenate(self, xs, axis):
+    def argmax(self, x, axis=None):
+        return self.tf.cast(self.tf.experimental.numpy.argmax(x, axis), "int32")
+
+    def argmin(self, x, axis=None):
+        return self.tf.cast(self.tf.experimental.numpy.argmin(x, axis), "int32")
+
+    def argsort(self, x, axis=-1):
+        return self.tf.argsort(x, axis=axis, stable=True)
+
+    def cumsum(self, x, axis=None, dtype=None):
+        return self.tf.experimental.numpy.cumsum(x, axis, dtype)
+
+    def concatenate(self, xs, axis=0):
         return self.tf.concat(xs, axis)
 
-    def here(self, x):
-        return x
+    def flip(self, x, axis=None):
+        return self.tf.experimental.numpy.flip(x, axis)
 
-    def sum(self, x, axis):
-        return self.tf.reduce_sum(x, axis)
+    def full(self, shape, fill_value, dtype="float32"):
+        return self.tf.fill(shape, self.tf.cast(fill_value, dtype))
 
-    def any(self, x, axis):
-        return self.tf.reduce_any(x, axis)
+    def one_hot(self, x, num_classes, axis=-1, dtype="float32"):
+        return self.tf.one_hot(x, num_classes, axis=axis, dtype=dtype)
 
-    def roll(self, x, shift, axis):
-        return self.tf.roll(x, shift, axis)
+    def roll(self, x, shift, axis=None):
+        return self.tf.experimental.numpy.roll(x, shift, axis)
 
-    def one_hot(self, x, num_classes, dtype):
-        return self.tf.one_hot(x, num_classes, dtype=dtype)
-
-    def log(self, x):
-        return self.tf.math.log(x)
-
-    def expm1(self, x):
-        return self.tf.math.expm1(x)
-
-    def word(self, x):
-        return self.tf.cast(x, "uint32")
-
-    def add_words(self, a, b):
-        return a + b
+    def split(self, x, indices_or_sections, axis=0):
+        return self.tf.experimental.numpy.split(x, indices_or_sections, axis)
 
     def shift_right(self, x, bits):
         return self.tf.bitwise.right_shift(x, self.tf.constant(bits, x.dtype))

@@ -58,7 +58,11 @@ class Random:
 
     def value(self, number):
         """A number as it is, a schedule (a callable of the step) at this mix's step."""
-        return self.ops.here(number(self.step)) if callable(number) else number
+        if not callable(number):
+            return number
+        if self.step is None:
+            raise _checks.no_step(f"{type(number).__name__}", "this place (a pipeline, or a call with `seed`)", "`0.2`")
+        return self.ops.here(number(self.step))
 
 
 def key_of(ops, seed):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _batch_checks, _ops
+from keras_mixup import _batch_checks, _checks, _ops
 from keras_mixup._random import Random, key_of
 
 __all__ = [
@@ -40,16 +40,16 @@ class Mix(NamedTuple):
     [1.0, 4.0]
 
     Args:
-        weight: `(batch,)` floating, λ, the share of the original sample.
+        weight: `(batch,)` floating, λ, the share of the original sample. Not needed with `keep`.
         complement: `(batch,)` floating, the share of the partner. Layers keep both weights, because `1 - weight`, the
             default, loses the smaller one in float32.
         partner: `(batch,)` integer, the row that is blended in.
-        keep: `None`, or the share of each element that stays, of the rank of the inputs and broadcastable to them;
-            `weight` is then its mean over each sample. Boolean: elements are pasted, whatever they are. Floating: they
-            are blended.
+        keep: `None`, or the share of each element that stays, of the rank of the inputs and broadcastable to them.
+            Boolean: elements are pasted, whatever they are, where it is false. Floating: they are blended. `weight` is
+            its mean over each sample, and is computed if it is not given.
     """
 
-    weight: Any
+    weight: Any = None
     complement: Any = None
     partner: Any = None
     keep: Any = None
@@ -59,7 +59,21 @@ def shares(mix):
     """λ and 1 - λ of a mix, each `(batch,)`."""
     if mix.partner is None:
         raise TypeError("A mix needs its partners: `Mix(weight=..., partner=...)`, both of shape (batch,).")
-    return mix.weight, (1 - mix.weight if mix.complement is None else mix.complement)
+    mix = whole(mix)
+    return mix.weight, mix.complement
+
+
+def whole(mix):
+    """The mix with both shares: from `keep`, or the one from the other."""
+    if mix.complement is not None:
+        return mix
+    if mix.weight is not None:
+        return mix._replace(complement=1 - mix.weight)
+    ops = _ops.ops_for(mix.keep)
+    keep = ops.cast(mix.keep, "float32")
+    elements = tuple(range(1, len(keep.shape)))
+    kept, lost = ops.sum(keep, axis=elements), ops.sum(1.0 - keep, axis=elements)
+    return mix._replace(weight=kept / (kept + lost), complement=lost / (kept + lost))
 
 
 def random(seed, like=None):
@@ -85,9 +99,10 @@ def draw_weights(random, shape, alpha):
     Args:
         random: the random source.
         shape: tuple, the shape of the draws.
-        alpha: Float, or a scalar tensor (a schedule's value). 0 means no mixing, λ = 1.
+        alpha: Float >= 0, a schedule, or a scalar tensor. 0 means no mixing, λ = 1.
     """
     ops = random.ops
+    alpha = random.value(_checks.check_number("alpha", alpha) if _checks.static_shape(alpha) is None else alpha)
     uniform = random.uniform((2, *shape))
     u, v = uniform[0], uniform[1]
     alpha = ops.cast(alpha, "float32")

@@ -71,10 +71,32 @@ def random_of(key, step=None):
 
 
 class MixLayer(Mixer, keras.layers.Layer):
-    """Base of the layers that blend samples with other samples of their batch. See `keras_mixup.MixUp`.
+    """Base of the layers that blend samples with other samples of their batch; for a mix of one's own.
 
-    A subclass overrides `draw(ops, random, shape)` and returns a `keras_mixup.functional.Mix`. The same code then
-    runs in a model, in a `tf.data` graph under any Keras backend, and on NumPy.
+    A subclass overrides `draw(ops, random, shape)`, see there, and returns a `keras_mixup.functional.Mix`. The same
+    code then runs in a model, in a `tf.data` graph under any Keras backend, and on NumPy. With the class attribute
+    `pastes = True` integer masks of a sample dict are pasted with the images. A subclass that has an `alpha` derives
+    from `MixUp`, which follows schedules and saves it.
+
+    Args:
+        probability, same_on_batch, pairing, num_classes, dominant, seed, **layer_kwargs: As for `MixUp`.
+
+    Call arguments:
+        As for `MixUp`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixLayer
+    >>> from keras_mixup.functional import Mix
+    >>> class Channels(MixLayer):
+    ...     "Takes every channel from one of the two samples."
+    ...     pastes = True
+    ...     def draw(self, ops, random, shape):
+    ...         return Mix(keep=random.uniform((shape[0], 1, 1, shape[3])) < 0.5)
+    >>> x, y = Channels(seed=0)(np.ones((4, 8, 8, 3), "float32"), np.eye(4), training=True)
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 8, 8, 3), (4, 4))
     """
 
     def __init__(

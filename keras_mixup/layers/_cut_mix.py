@@ -60,7 +60,7 @@ class CutMix(PasteLayer):
 
     def draw(self, ops, random, shape):
         axes = self.axes_of(shape)
-        _, share = draw_weights(random, shape[:1], random.value(self.alpha))
+        _, share = draw_weights(random, shape[:1], self.alpha)
         low, high = self.box_share
         side = ops.maximum(ops.minimum(share, high), low) ** (1.0 / len(axes))
         centres = random.uniform((len(axes), shape[0]))

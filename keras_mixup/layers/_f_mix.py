@@ -42,7 +42,7 @@ class FMix(PasteLayer):
 
     def draw(self, ops, random, shape):
         rows, (height, width) = shape[0], (shape[axis] for axis in self.axes_of(shape))
-        weight, _ = draw_weights(random, (rows,), random.value(self.alpha))
+        weight, _ = draw_weights(random, (rows,), self.alpha)
         u, v = (random.uniform((rows, 2 * FREQUENCIES, 2 * FREQUENCIES)) for _ in range(2))
         normal = ops.sqrt(-2.0 * ops.log(u)) * ops.cos(2 * math.pi * v)
         f = ops.cast(ops.concatenate([ops.arange(FREQUENCIES)] * 2, axis=0), "float32")

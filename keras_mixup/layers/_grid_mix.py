@@ -37,7 +37,7 @@ class GridMix(PasteLayer):
 
     def draw(self, ops, random, shape):
         height, width = (shape[axis] for axis in self.axes_of(shape))
-        weight, _ = draw_weights(random, shape[:1], random.value(self.alpha))
+        weight, _ = draw_weights(random, shape[:1], self.alpha)
         stays = random.uniform((shape[0], self.cells, self.cells)) < weight[:, None, None]
         keep = ops.take(stays, ops.arange(height) * self.cells // height, axis=1)
         keep = ops.take(keep, ops.arange(width) * self.cells // width, axis=2)

@@ -90,7 +90,7 @@ class MixUp(MixLayer):
         self.alpha = alpha
 
     def draw(self, ops, random, shape):
-        return Mix(*draw_weights(random, shape[:1], random.value(self.alpha)))
+        return Mix(*draw_weights(random, shape[:1], self.alpha))
 
     def get_config(self):
         return {**super().get_config(), "alpha": serialize(self.alpha)}

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mixup import _batch_checks, _checks, _ops
 from keras_mixup._random import Random, key_of
-from keras_mixup.functional import Mix, blend, blend_labels, draw_partners, encode_labels, trailing
+from keras_mixup.functional import Mix, blend, blend_labels, draw_partners, encode_labels, trailing, whole
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
@@ -29,13 +29,19 @@ class Mixer:
         """Draws the mix for a batch. To be overridden.
 
         Args:
-            ops: the array operations of the place, with the names of `keras.ops`.
-            random: the random source: `random.uniform(shape)`, and `random.value(x)` for a number or a schedule.
-            shape: tuple, the shape of the (first) input, its batch axis first; 1 row if the batch shares one draw.
+            ops: the array operations of the place: `where`, `cast`, `sum`, `arange`, ..., as in `keras.ops`; one that
+                is not there in every place is refused, with a list of all.
+            random: the random source: `random.uniform(shape)` for numbers between 0 and 1;
+                `functional.draw_weights(random, shape, alpha)` for draws of Beta(alpha, alpha); `random.value(x)` for
+                what may be a number or a schedule.
+            shape: tuple, the shape of the (first) input. Its first entry is the number of draws: the rows of the
+                batch, or 1 if they share one draw. In a graph any entry may be a tensor, so cast one before you
+                divide by it: `ops.cast(shape[1], "float32")`.
 
         Returns:
-            A `keras_mixup.functional.Mix`. What it leaves out is added: the partners, drawn by the layer's `pairing`;
-            the share of the partner, `1 - weight`. The gate, `probability` and `dominant` come after it.
+            A `keras_mixup.functional.Mix`, of `weight` `(rows,)`, or of `keep`, in the rank of `shape`. What it leaves
+            out is added: the partners, drawn by the layer's `pairing`; the weights, from `keep`. The gate,
+            `probability` and `dominant` come after it.
         """
         raise NotImplementedError(f"{type(self).__name__} must override `draw(self, ops, random, shape)`.")
 
@@ -43,8 +49,9 @@ class Mixer:
         """Mixes every batch of a `tf.data.Dataset`, under any Keras backend.
 
         The draws are a function of the layer's seed, the epoch and the position of the batch: the same in every
-        run, also with parallel calls; other ones in every epoch; resumed exactly from an iterator's checkpoint. (As for
-        all of TensorFlow's seeds, its global seed counts too, if one is set.)
+        run, also with parallel calls; other ones in every epoch; resumed exactly from an iterator's checkpoint. A
+        dataset made anew, by another call of this method, begins with the first epoch again. (As for all of
+        TensorFlow's seeds, its global seed counts too, if one is set.)
 
         Args:
             dataset: A batched `tf.data.Dataset` of `(x, y)`, `(x, y, sample_weight)` or sample dicts.
@@ -139,7 +146,7 @@ class Mixer:
         """The layer's draw, gated."""
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
-        mix = whole(self.draw(ops, random, (1, *shape[1:]) if self.same_on_batch else shape))
+        mix = whole(self._drawn(ops, random, (1, *shape[1:]) if self.same_on_batch else shape))
         if mix.partner is None:
             mix = mix._replace(partner=self._partners(batch, random, shape[0]))
         if self.dominant:
@@ -149,6 +156,9 @@ class Mixer:
             chance = random.uniform((1 if self.same_on_batch else shape[0],))
             mixed = ops.logical_and(mixed, chance < random.value(self.probability))
         return only_where(ops, mixed, mix)
+
+    def _drawn(self, ops, random, shape):
+        return _checks.check_drawn(self, self.draw(ops, random, shape), shape, Mix)
 
     def _partners(self, batch, random, rows):
         if isinstance(self.pairing, str):
@@ -184,11 +194,6 @@ class Mixer:
 
     def _check_place(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
-
-
-def whole(mix):
-    """The mix with the share of the partner."""
-    return mix if mix.complement is not None else mix._replace(complement=1 - mix.weight)
 
 
 def reverse(ops, mix):

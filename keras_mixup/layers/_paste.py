@@ -37,10 +37,8 @@ class PasteLayer(MixUp):
 
     def pasted(self, ops, keep, shape):
         """The mix for `keep`, booleans `(rows, size, ...)` over the axes of the parts."""
-        axes, counted = self.axes_of(shape), tuple(range(1, len(keep.shape)))
-        kept, lost = (ops.sum(ops.cast(x, "float32"), axis=counted) for x in (keep, ops.logical_not(keep)))
-        sizes = [n if axis in (0, *axes) else 1 for axis, n in enumerate(shape)]
-        return Mix(kept / (kept + lost), lost / (kept + lost), keep=ops.reshape(keep, sizes))
+        spanned = (0, *self.axes_of(shape))
+        return Mix(keep=ops.reshape(keep, [n if axis in spanned else 1 for axis, n in enumerate(shape)]))
 
     def get_config(self):
         return {**super().get_config(), "axes": self.axes, "data_format": self.data_format}

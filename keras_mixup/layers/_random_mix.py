@@ -3,8 +3,9 @@
 import keras
 
 from keras_mixup import _checks
+from keras_mixup.functional import whole
 from keras_mixup.layers._base import MixLayer
-from keras_mixup.layers._mixer import selected, whole
+from keras_mixup.layers._mixer import selected
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -51,7 +52,7 @@ class RandomMix(MixLayer):
 
     def draw(self, ops, random, shape):
         number, bound = random.uniform(shape[:1]), 0.0
-        first, *others = [whole(layer.draw(ops, random, shape)) for layer in self.layers]
+        first, *others = [whole(layer._drawn(ops, random, shape)) for layer in self.layers]
         mix = first
         for probability, other in zip(self.probabilities, others, strict=False):
             bound = bound + probability
