@@ -9,6 +9,7 @@ from keras_mixup.functional import draw_weights
 from keras_mixup.layers._paste import PasteLayer
 
 FREQUENCIES = 12  # of a wave along an image; beyond them the decay leaves nothing that could be seen
+GRID = 64  # points along an axis at which the field is ranked: ranking all elements would cost more than the blend
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -16,8 +17,8 @@ class FMix(PasteLayer):
     """Pastes parts of another sample, of a smooth random form: where a random field of low frequencies is high.
 
     The field is a sum of waves with normally distributed amplitudes that fall with the frequency f as `1 / f^decay`.
-    Its greatest values, a share of 1 - λ' with λ' ~ Beta(alpha, alpha), come from the partner; the labels are blended
-    by λ, the exact share of elements that stay.
+    Its greatest values, a share of about 1 - λ' with λ' ~ Beta(alpha, alpha), come from the partner; the labels are
+    blended by λ, the exact share of elements that stay.
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, as in the paper.
@@ -41,21 +42,27 @@ class FMix(PasteLayer):
         self.decay = _checks.check_positive("decay", decay)
 
     def draw(self, ops, random, shape):
-        rows, (height, width) = shape[0], (shape[axis] for axis in self.axes_of(shape))
-        weight, _ = draw_weights(random, (rows,), self.alpha)
+        height, width = (shape[axis] for axis in self.axes_of(shape))
+        weight, _ = draw_weights(random, shape[:1], self.alpha)
+        amplitudes = self._amplitudes(ops, random, shape[0])
+        coarse = ops.reshape(_field(ops, amplitudes, GRID, GRID), (shape[0], GRID * GRID))
+        rank = ops.cast(ops.round(weight * (GRID * GRID - 1)), "int32")
+        bound = ops.take_along_axis(ops.sort(coarse, axis=1), rank[:, None], axis=1)
+        return self.pasted(ops, _field(ops, amplitudes, height, width) <= bound[:, :, None], shape)
+
+    def _amplitudes(self, ops, random, rows):
+        """`(rows, 2·FREQUENCIES, 2·FREQUENCIES)`, of waves along height and width, cosines and sines."""
         u, v = (random.uniform((rows, 2 * FREQUENCIES, 2 * FREQUENCIES)) for _ in range(2))
         normal = ops.sqrt(-2.0 * ops.log(u)) * ops.cos(2 * math.pi * v)
         f = ops.cast(ops.concatenate([ops.arange(FREQUENCIES)] * 2, axis=0), "float32")
-        f = ops.maximum(f[:, None] ** 2 + f[None, :] ** 2, 1.0) ** 0.5
-        field = ops.matmul(_waves(ops, height), normal / f**self.decay)
-        field = ops.matmul(field, ops.transpose(_waves(ops, width)))
-        place = ops.argsort(ops.argsort(ops.reshape(field, (rows, height * width)), axis=1), axis=1)
-        count = ops.round(weight * ops.cast(height * width, "float32"))
-        keep = ops.cast(place, "float32") < count[:, None]
-        return self.pasted(ops, ops.reshape(keep, (rows, height, width)), shape)
+        return normal / ops.maximum(f[:, None] ** 2 + f[None, :] ** 2, 1.0) ** (self.decay / 2)
 
     def get_config(self):
         return {**super().get_config(), "decay": self.decay}
+
+
+def _field(ops, amplitudes, height, width):
+    return ops.matmul(ops.matmul(_waves(ops, height), amplitudes), ops.transpose(_waves(ops, width)))
 
 
 def _waves(ops, size):
