@@ -230,6 +230,15 @@ class TestCutMix:
             CutMix().mix_numpy([IMAGES, IMAGES[:, :6, :6]], EYE, seed=0)
 
 
+@pytest.mark.parametrize("size", [8, 40])
+def test_forms_of_fmix_have_the_share_that_was_drawn(size):
+    rows = 500
+    images = np.zeros((rows, size, size, 1), "float32")
+    weights = [np.diag(FMix(1.0).mix_numpy(images, np.eye(rows, dtype="float32"), seed=s)[1]) for s in range(4)]
+
+    assert stats.kstest(np.concatenate(weights), stats.beta(1, 1).cdf).pvalue > 1e-3
+
+
 class TestRandomMix:
     def test_members_are_drawn_by_their_probabilities_and_keep_their_weights(self):
         """The two halves of timm's recipe: `switch_prob`, Beta(0.8) for mixup, boxes for CutMix."""

@@ -14,8 +14,11 @@ class CutMix(PasteLayer):
     `x' = keep·x + (1 - keep)·x[partner]`, where `keep` is 0 inside of the box and 1 outside of it;
     `y' = λ·y + (1 - λ)·y[partner]`, where λ is the exact share of elements that stay. The box has the share 1 - λ' of
     the image, λ' ~ Beta(alpha, alpha), and sides in the proportion of the image's; its centre is uniform over the
-    image, and what stands out over the border is cut off. For images in which a part tells the class; it costs less
-    than `MixUp`, because nothing is computed with the values.
+    image, and what stands out over the border is cut off.
+
+    For images in which a part tells the class; in the paper it transfers to detection better than `MixUp` does. Usual
+    values are alpha 1 with a `probability` of 0.5 (CIFAR) or 1 (ImageNet, 300 epochs). It costs one pass over the
+    batch, as `MixUp` does.
 
     It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted
     with the images; integer ones stay integers.

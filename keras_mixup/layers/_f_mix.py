@@ -20,6 +20,9 @@ class FMix(PasteLayer):
     Its greatest values, a share of about 1 - λ' with λ' ~ Beta(alpha, alpha), come from the partner; the labels are
     blended by λ, the exact share of elements that stay.
 
+    For the same images as `CutMix`, in place of its boxes, if training is long enough to learn such boxes by heart.
+    Usual values are alpha 1 and decay 3. Beside what `CutMix` costs, it computes and ranks one random field a sample.
+
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, as in the paper.
         decay: Float > 0; the greater, the smoother the parts. Defaults to `3.0`, as in the paper.

@@ -12,7 +12,8 @@ class GridMix(PasteLayer):
     """Pastes cells of a grid over the image from another sample: each cell stays with the probability λ'.
 
     λ' ~ Beta(alpha, alpha) for each sample; the labels are blended by λ, the exact share of elements that stay. Where
-    `CutMix` pastes one box, this spreads the parts of both samples all over the image.
+    `CutMix` pastes one box, this spreads the parts of both samples all over the image: for images whose class shows in
+    the texture more than in one object. Usual values are alpha 1 and 4 cells. It costs what `CutMix` costs.
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`.

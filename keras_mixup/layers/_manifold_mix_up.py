@@ -15,7 +15,9 @@ class ManifoldMixUp(MixUp):
     of them is drawn, all alike; there the states are blended as `MixUp` blends, with one draw of λ and of the partners,
     and everywhere else they pass as they are. The labels follow through `MixLoss` and `MixMetric`.
 
-    It works in models only: in a pipeline there are no hidden states, use `MixUp` there.
+    For networks that learn mixed inputs by heart, or whose inputs cannot be mixed. Usual values are alpha 2 and three
+    depths: the input and the first two blocks. It costs a pass over the states at each of them. It works in models
+    only: in a pipeline there are no hidden states, use `MixUp` there.
 
     Args:
         alpha: As for `MixUp`. Defaults to `2.0`, which the paper uses for CIFAR.

@@ -19,6 +19,8 @@ class MixUp(MixLayer):
     `MixMetric(metric)`. In a `tf.data` pipeline, `mixup(x, y, training=True)` or `mixup.mix_dataset(dataset)`, and in a
     loop of your own the labels are mixed with the inputs, and any loss for soft labels will do.
 
+    For noisy labels, small data and long training; the place to begin. It costs one pass over the batch.
+
     Args:
         alpha: Float >= 0, or a schedule of `keras.optimizers.schedules` over the layer's training calls. Both
             parameters of the Beta distribution: small values blend little, 1 is uniform, 0 is off. Usual values are

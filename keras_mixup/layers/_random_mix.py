@@ -12,6 +12,10 @@ from keras_mixup.layers._mixer import selected
 class RandomMix(MixLayer):
     """Mixes every sample by one of several layers, drawn at random: `MixUp` or `CutMix`, for instance.
 
+    For long training of large networks, whose recipes use `MixUp` and `CutMix` in turn: DeiT and timm with
+    `[MixUp(0.8), CutMix(1.0)]`, half of the batches each, `same_on_batch`. It costs the draws of all members, and one
+    pass over the batch.
+
     The members say only how a sample is mixed. Who is mixed with whom, whether at all and what becomes of the labels is
     said here, once for all of them: a member that says it too is an error.
 
