@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_mixup import _ops
-from keras_mixup.functional import blend_labels, shares, trailing
+from keras_mixup.functional import blend, blend_labels, fit_keep, reverse_keep, shares, trailing
 
 
 def like_predictions(y_true, y_pred):
@@ -43,12 +43,28 @@ def check_batch(mix, y_pred):
         )
 
 
+def fitted(mix, y_pred):
+    """The mix as it holds for these predictions: with `keep` only if they are of the elements that it was drawn for.
+
+    Those of an image as large as the input are of its pixels, and their labels are pasted as the pixels were.
+    """
+    if mix.keep is None:
+        return mix
+    keep, p = tuple(mix.keep.shape), tuple(y_pred.shape)
+    spanned = [axis for axis in range(1, len(keep)) if keep[axis] != 1]
+    dense = len(keep) == len(p) and all(keep[axis] == p[axis] or None in (keep[axis], p[axis]) for axis in spanned)
+    # Along the last axis alone lie channels, or the time steps of a wave, and classes where it is the predictions'.
+    return mix if dense and spanned not in ([], [len(keep) - 1]) else mix._replace(keep=None)
+
+
 def blended(mix, y_true, sample_weight):
     """Labels, and weights, of the blended samples."""
     ops = _ops.KERAS
     y_true = ops.convert_to_tensor(y_true)
     if "float" not in _ops.dtype_of(y_true):
         y_true = ops.cast(y_true, "float32")
+    if mix.keep is not None:
+        return blend(y_true, mix), sample_weight
     if sample_weight is None:
         return blend_labels(y_true, mix), None
     return blend_labels(y_true, mix, ops.convert_to_tensor(sample_weight))
@@ -76,14 +92,23 @@ def terms(mix, y_true, y_pred):
 def term_weights(mix, sample_weight, shape):
     """The weights of the two terms, λ·w and (1 - λ)·w[partner]; λ and 1 - λ in the given shape where there is no w."""
     ops = _ops.KERAS
+    own, other = (trailing(ops, share, len(shape)) for share in _element_shares(mix, shape))
     if sample_weight is None:
-        return [ops.broadcast_to(trailing(ops, share, len(shape)), shape) for share in shares(mix)]
+        return [ops.broadcast_to(share, shape) for share in (own, other)]
     w = ops.cast(sample_weight, "float32")
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     w = trailing(ops, w, len(shape))
-    own, other = (trailing(ops, share, len(w.shape)) for share in shares(mix))
+    own, other = (trailing(ops, share, len(w.shape)) for share in (own, other))
     return [own * w, other * ops.take(w, mix.partner, axis=0)]
+
+
+def _element_shares(mix, shape):
+    """λ and 1 - λ of the samples, or of their elements."""
+    if mix.keep is None:
+        return shares(mix)
+    keep = fit_keep(_ops.KERAS, mix.keep, shape)
+    return [_ops.KERAS.cast(share, "float32") for share in (keep, reverse_keep(_ops.KERAS, keep))]
 
 
 def same_rank(y_true, y_pred):

@@ -199,7 +199,7 @@ def _blend(x, mix, weight, complement, dtype=None):
 def _paste(x, mix, dtype):
     """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
     ops = _ops.ops_for(x)
-    keep, partner = _fitted(ops, mix.keep, x), ops.take(x, mix.partner, axis=0)
+    keep, partner = fit_keep(ops, mix.keep, x.shape), ops.take(x, mix.partner, axis=0)
     if _ops.dtype_of(keep) == "bool":
         return ops.cast(ops.where(keep, x, partner), dtype or _ops.dtype_of(x))
     dtype = _blended_dtype(x, dtype)
@@ -219,12 +219,17 @@ def _blended_dtype(x, dtype):
     return dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
 
 
-def _fitted(ops, keep, x):
+def fit_keep(ops, keep, shape):
     """`keep` for an array without the channels of the inputs, such as a mask of classes, loses its axis of size 1."""
-    if len(keep.shape) == len(x.shape) + 1:
+    if len(keep.shape) == len(shape) + 1:
         keep = ops.squeeze(keep, -1 if keep.shape[-1] == 1 else 1)
-    _batch_checks.check_keep(keep.shape, x.shape)
+    _batch_checks.check_keep(keep.shape, shape)
     return keep
+
+
+def reverse_keep(ops, keep):
+    """The elements of the partner, or their shares."""
+    return ops.logical_not(keep) if _ops.dtype_of(keep) == "bool" else 1.0 - keep
 
 
 def _weigh(x, mix):

@@ -21,7 +21,8 @@ class MixLoss(keras.losses.Loss):
     paper says; class indices are followed in pairs, `λ·L(y_a, ŷ) + (1 - λ)·L(y_b, ŷ)`, and so are labels that a hinge
     loss reads as signs, and masked ones. For losses linear in the labels, cross-entropies above all, the two are the
     same number. Sample and class weights are exact: the terms
-    are `λ·w_a·L(y_a)` and `(1 - λ)·w_b·L(y_b)`. Then comes the wrapped loss's own reduction.
+    are `λ·w_a·L(y_a)` and `(1 - λ)·w_b·L(y_b)`. Then comes the wrapped loss's own reduction. Where parts of a sample
+    were pasted (`CutMix`) and the predictions are of its elements, pixels or time steps, λ is that of the element.
 
     In a step without a mix (`evaluate`, a model without a mixing layer) it is exactly the wrapped loss.
 
@@ -67,7 +68,8 @@ class MixLoss(keras.losses.Loss):
         if mix is None:
             return self.loss(y_true, y_pred, sample_weight)
         _follow.check_batch(mix, y_pred)
-        follow = self._paired if self._pairs(y_true, y_pred) else self._blended
+        mix = _follow.fitted(mix, y_pred)
+        follow = self._paired if self._pairs(mix, y_true, y_pred, sample_weight) else self._blended
         return follow(mix, y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
@@ -91,13 +93,14 @@ class MixLoss(keras.losses.Loss):
             self._settled = True
         self._settled = self._settled or mix is not None
 
-    def _pairs(self, y_true, y_pred):
+    def _pairs(self, mix, y_true, y_pred, sample_weight):
         if self.pairwise is not None:
             return self.pairwise
         fn = getattr(self.loss, "fn", None)
         if fn in COMPARE_SAMPLES:
             raise ValueError(_texts.COMPARES.format(name=self.loss.name))
-        return fn in READ_SIGNS or not _follow.can_blend(y_true, y_pred)
+        weighted_elements = mix.keep is not None and sample_weight is not None
+        return fn in READ_SIGNS or weighted_elements or not _follow.can_blend(y_true, y_pred)
 
     def _blended(self, mix, y_true, y_pred, sample_weight):
         y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)

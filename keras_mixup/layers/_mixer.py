@@ -7,7 +7,16 @@ import numpy as np
 
 from keras_mixup import _batch_checks, _checks, _ops
 from keras_mixup._random import Random, key_of
-from keras_mixup.functional import Mix, blend, blend_labels, draw_partners, encode_labels, trailing, whole
+from keras_mixup.functional import (
+    Mix,
+    blend,
+    blend_labels,
+    draw_partners,
+    encode_labels,
+    reverse_keep,
+    trailing,
+    whole,
+)
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
@@ -198,9 +207,7 @@ class Mixer:
 
 def reverse(ops, mix):
     """The mix in which the partner has the share of the original."""
-    keep = mix.keep
-    if keep is not None:
-        keep = ops.logical_not(keep) if _ops.dtype_of(keep) == "bool" else 1.0 - keep
+    keep = None if mix.keep is None else reverse_keep(ops, mix.keep)
     return mix._replace(weight=mix.complement, complement=mix.weight, keep=keep)
 
 
