@@ -263,6 +263,21 @@ class TestRandomMix:
         weights = np.diag(M)[blended]
         assert stats.kstest(weights, stats.beta(0.8, 0.8).cdf).pvalue > 1e-4
 
+    def test_three_members(self):
+        class Constant(MixLayer):
+            def draw(self, ops, random, shape):
+                return Mix(ops.full((shape[0],), self.weight))
+
+        members, rows = [Constant() for _ in range(3)], 4000
+        for member, weight in zip(members, (0.25, 0.5, 0.75), strict=True):
+            member.weight = weight
+        mix = RandomMix(members, probabilities=[0.2, 0.5, 0.3])
+
+        M = mix.mix_numpy(np.zeros((rows, 1), "float32"), np.eye(rows, dtype="float32"), seed=0)[1]
+
+        _, counts = np.unique(np.diag(M), return_counts=True)
+        assert stats.chisquare(counts, rows * np.array([0.2, 0.5, 0.3])).pvalue > 1e-3
+
     def test_same_on_batch_draws_one_member_for_all(self):
         layer = RandomMix([MixUp(1.0), CutMix(1.0)], same_on_batch=True)
         kinds = set()

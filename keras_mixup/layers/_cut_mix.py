@@ -21,7 +21,7 @@ class CutMix(PasteLayer):
     batch, as `MixUp` does.
 
     It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted
-    with the images; integer ones stay integers.
+    with the images; integer ones stay integers. Its sample weights follow the labels, by λ.
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, boxes of every size alike.
