@@ -243,6 +243,46 @@ def _traced_by_dataset(x):
     return False
 
 
+def by_rows(function, x, partner, *of_rows):
+    """`function(x, x[partner], *of_rows)`, which computes row by row, in as few passes over memory as the place allows.
+
+    In a `tf.data` map that is one pass, compiled by XLA; once for every shape, so only for batches in which no size but
+    the number of rows may vary. NumPy takes blocks of rows that stay in the cache from one operation to the next.
+    """
+    if ops_for(x) is NUMPY:
+        return _by_blocks(function, x, partner, of_rows)
+    run = lambda x, partner, *of_rows: function(x, ops_for(x).take(x, partner, axis=0), *of_rows)
+    if in_dataset(x) and None not in x.shape[1:] and _has_xla():
+        run = tensorflow_ops().tf.function(as_written(run), jit_compile=True)
+    return run(x, partner, *of_rows)
+
+
+@functools.cache
+def _has_xla():
+    """Whether this build of TensorFlow can compile for the CPU, on which pipelines run."""
+    tf = tensorflow_ops().tf
+    try:
+        with tf.init_scope(), tf.device("CPU"):
+            tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+def _by_blocks(function, x, partner, of_rows, bytes_of_block=2**18):
+    rows = max(1, bytes_of_block * len(x) // max(x.nbytes, 1))
+    blocks = [slice(begin, begin + rows) for begin in range(0, max(len(x), 1), rows)]
+    mixed = lambda block: function(x[block], x[partner[block]], *(part[block] for part in of_rows))
+    first = mixed(blocks[0])
+    if len(blocks) == 1:
+        return first
+    out = np.empty((len(x), *first.shape[1:]), first.dtype)
+    out[blocks[0]] = first
+    for block in blocks[1:]:
+        out[block] = mixed(block)
+    return out
+
+
 def dtype_of(x):
     """The name of a leaf's dtype, also of one that Keras does not know."""
     try:

@@ -8,6 +8,7 @@ References:
     - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 1.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import keras
@@ -142,10 +143,9 @@ def blend(x, mix, dtype=None):
     """
     if x is None:
         return None
-    if mix.keep is not None:
-        return keras.tree.map_structure(lambda leaf: _paste(leaf, mix, dtype), x)
-    own, other = shares(mix)
-    return keras.tree.map_structure(lambda leaf: _blend(leaf, mix, own, other, dtype), x)
+    rowwise, of_rows = (_blend, shares(mix)) if mix.keep is None else (_paste, (mix.keep,))
+    rowwise = functools.partial(rowwise, dtype=dtype)
+    return keras.tree.map_structure(lambda leaf: _ops.by_rows(rowwise, leaf, mix.partner, *of_rows), x)
 
 
 def blend_labels(labels, mix, sample_weight=None):
@@ -190,29 +190,22 @@ def encode_labels(labels, num_classes):
     return labels if num_classes is None else keras.tree.map_structure(encode, labels)
 
 
-def _blend(x, mix, weight, complement, dtype=None):
-    """`x` and its partners by these shares, which cover the leading axes of `x`."""
-    ops = _ops.ops_for(x)
-    return _formula(ops, x, ops.take(x, mix.partner, axis=0), weight, complement, _blended_dtype(x, dtype))
-
-
-def _paste(x, mix, dtype):
-    """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
-    ops = _ops.ops_for(x)
-    keep, partner = fit_keep(ops, mix.keep, x.shape), ops.take(x, mix.partner, axis=0)
-    if _ops.dtype_of(keep) == "bool":
-        return ops.cast(ops.where(keep, x, partner), dtype or _ops.dtype_of(x))
-    dtype = _blended_dtype(x, dtype)
-    keep, none = ops.cast(keep, _ops.widened(dtype)), ops.zeros_like(x)
-    x, partner = ops.where(keep > 0, x, none), ops.where(keep < 1, partner, none)
-    return _formula(ops, x, partner, keep, 1.0 - keep, dtype)
-
-
-def _formula(ops, x, partner, weight, complement, dtype):
-    """`λ·x + (1 - λ)·x[partner]`, in float32 or wider."""
+def _blend(x, partner, weight, complement, dtype=None):
+    """`λ·x + (1 - λ)·x[partner]`, in float32 or wider, by shares that cover the leading axes of `x`."""
+    ops, dtype = _ops.ops_for(x), _blended_dtype(x, dtype)
     wide = _ops.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
     return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
+
+
+def _paste(x, partner, keep, dtype):
+    """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
+    ops = _ops.ops_for(x)
+    keep = fit_keep(ops, keep, x.shape)
+    if _ops.dtype_of(keep) == "bool":
+        return ops.cast(ops.where(keep, x, partner), dtype or _ops.dtype_of(x))
+    keep, none = ops.cast(keep, _ops.widened(_blended_dtype(x, dtype))), ops.zeros_like(x)
+    return _blend(ops.where(keep > 0, x, none), ops.where(keep < 1, partner, none), keep, 1.0 - keep, dtype)
 
 
 def _blended_dtype(x, dtype):
@@ -234,8 +227,7 @@ def reverse_keep(ops, keep):
 
 def _weigh(x, mix):
     """`x` blended by λ, in float32 or wider: labels and weights."""
-    weight, complement = shares(mix)
-    return _blend(x, mix, weight, complement, _label_dtype(x))
+    return _blend(x, _ops.ops_for(x).take(x, mix.partner, axis=0), *shares(mix), dtype=_label_dtype(x))
 
 
 def _blend_weighted(y, mix, sample_weight):
@@ -249,7 +241,7 @@ def _blend_weighted(y, mix, sample_weight):
     own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
     counts = own + other != 0  # two samples of weight 0 are blended plainly: their loss is not counted
     own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
-    return _blend(y, mix, own / (own + other), other / (own + other), dtype)
+    return _blend(y, ops.take(y, mix.partner, axis=0), own / (own + other), other / (own + other), dtype)
 
 
 def _label_dtype(y):

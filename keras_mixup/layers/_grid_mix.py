@@ -40,9 +40,10 @@ class GridMix(PasteLayer):
         height, width = (shape[axis] for axis in self.axes_of(shape))
         weight, _ = draw_weights(random, shape[:1], self.alpha)
         stays = random.uniform((shape[0], self.cells, self.cells)) < weight[:, None, None]
-        keep = ops.take(stays, ops.arange(height) * self.cells // height, axis=1)
-        keep = ops.take(keep, ops.arange(width) * self.cells // width, axis=2)
-        return self.pasted(ops, keep, shape)
+        # Each element looks its cell up by a product with 0 and 1, which is quicker than an index for every element.
+        rows, columns = (ops.one_hot(ops.arange(n) * self.cells // n, self.cells) for n in (height, width))
+        keep = ops.matmul(ops.matmul(rows, ops.cast(stays, "float32")), ops.transpose(columns))
+        return self.pasted(ops, keep > 0.5, shape)
 
     def get_config(self):
         return {**super().get_config(), "cells": self.cells}
