@@ -19,6 +19,16 @@ def check_inputs(dtype):
     )
 
 
+def check_dtype(dtype, of_inputs):
+    """Mixed inputs come out in a floating dtype, and bytes as bytes if that is asked for."""
+    if "float" in dtype or (dtype == "uint8" and set(of_inputs) == {"uint8"}):
+        return dtype
+    raise ValueError(
+        'Invalid value for argument `dtype`: expected a floating dtype, or "uint8" for inputs of dtype uint8, '
+        f"which are then rounded. Received: dtype={dtype!r}. Other numbers between two integers would be lost."
+    )
+
+
 def check_labels(dtype, shape, num_classes):
     """Labels are floats, or class indices with `num_classes`."""
     if "float" in dtype or dtype == "bool":

@@ -139,7 +139,8 @@ def blend(x, mix, dtype=None):
     """`x' = λ·x + (1 - λ)·x[partner]`, for an array or a nest of arrays `(batch, ...)`.
 
     A mix with `keep` has a share for each element instead of λ; a boolean one pastes elements as they are. Computed in
-    float32 or wider, and returned in `dtype` (by default the array's own, float32 for integers that are blended).
+    float32 or wider, and returned in `dtype` (by default the array's own, float32 for integers that are blended). An
+    integer `dtype` is rounded to.
     """
     if x is None:
         return None
@@ -195,7 +196,8 @@ def _blend(x, partner, weight, complement, dtype=None):
     ops, dtype = _ops.ops_for(x), _blended_dtype(x, dtype)
     wide = _ops.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
-    return ops.cast(weight * ops.cast(x, wide) + complement * ops.cast(partner, wide), dtype)
+    mixed = weight * ops.cast(x, wide) + complement * ops.cast(partner, wide)
+    return ops.cast(mixed if "float" in dtype else ops.round(mixed), dtype)
 
 
 def _paste(x, partner, keep, dtype):
@@ -227,7 +229,8 @@ def reverse_keep(ops, keep):
 
 def _weigh(x, mix):
     """`x` blended by λ, in float32 or wider: labels and weights."""
-    return _blend(x, _ops.ops_for(x).take(x, mix.partner, axis=0), *shares(mix), dtype=_label_dtype(x))
+    weight, complement = shares(mix)
+    return _blend(x, _ops.ops_for(x).take(x, mix.partner, axis=0), weight, complement, _label_dtype(x))
 
 
 def _blend_weighted(y, mix, sample_weight):

@@ -10,7 +10,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from keras_mixup import MixUp
+from keras_mixup import CutMix, MixUp
 
 ROWS, BATCH = 22, 8  # a partial last batch of 6
 X = np.random.default_rng(0).normal(size=(ROWS, 4, 4, 3)).astype("float32")
@@ -150,6 +150,51 @@ class TestMixDataset:
             np.testing.assert_allclose(y * mixed_w[:, None], M * w, atol=1e-5)
             assert equal([d["images"], d["labels"], d["sample_weights"]], [x, y, mixed_w])
 
+    @pytest.mark.parametrize("training", [True, False])
+    def test_bytes_come_back_as_bytes_if_they_are_to(self, training):
+        images = (X * 255).astype("uint8")
+        options = {"training": training}
+        bytes_ = read(MixUp(1.0, seed=0).mix_dataset(dataset(images, ID), dtype="uint8", **options))
+        floats = read(MixUp(1.0, seed=0).mix_dataset(dataset(images, ID), **options))
+
+        for (x, M), (exact, N) in zip(bytes_, floats, strict=True):
+            assert x.dtype == "uint8"
+            np.testing.assert_array_equal(x, np.rint(exact))
+            np.testing.assert_array_equal(M, N)
+        with pytest.raises(ValueError, match='"uint8" for inputs of dtype uint8'):
+            MixUp().mix_dataset(dataset(), dtype="uint8")
+
+    def test_other_parts_of_an_element_go_round_the_mix(self):
+        """As README says it: strings, for one, which cannot be mixed."""
+        names = np.array([f"image {i}" for i in range(ROWS)])
+        named = tf.data.Dataset.from_tensor_slices({"images": X, "labels": ID, "name": names}).batch(BATCH)
+        mixup = MixUp(1.0, seed=0)
+
+        def mix(sample):
+            name = sample.pop("name")
+            return {**mixup(sample, training=True), "name": name}
+
+        elements = read(named.map(mix))
+
+        assert [name.decode() for element in elements for name in element["name"]] == list(names)
+        check([(element["images"], element["labels"]) for element in elements])
+
+    def test_nothing_is_traced_again(self):
+        """Also with batches of ever other sizes."""
+        traces = []
+
+        class Counted(MixUp):
+            def draw(self, ops, random, shape):
+                traces.append(shape)
+                return super().draw(ops, random, shape)
+
+        sizes = tf.data.Dataset.range(300).map(lambda i: (tf.ones((i % 7 + 1, 4)), tf.ones((i % 7 + 1, 2))))
+        mixed = Counted(1.0, seed=0).mix_dataset(sizes)
+        for _ in range(2):
+            assert sum(1 for _ in mixed) == 300
+
+        assert len(traces) <= 2  # of the function, and of the dataset's own specification
+
     def test_apply_takes_it(self):
         assert equal(
             read(dataset().apply(MixUp(1.0, seed=0).mix_dataset)), read(MixUp(1.0, seed=0).mix_dataset(dataset()))
@@ -180,6 +225,25 @@ class TestMixDataset:
 
 
 class TestMixNumpy:
+    @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+    @pytest.mark.parametrize("layer", [MixUp(1.0), CutMix(1.0)], ids=["MixUp", "CutMix"])
+    def test_large_batches_are_mixed_as_small_ones_are(self, layer, dtype):
+        """In blocks of rows, the last of which is a smaller one."""
+        images = (np.random.default_rng(0).uniform(size=(13, 90, 90, 3)) * 255).astype(dtype)
+        eye = np.eye(13, dtype="float32")
+
+        x, M = layer.mix_numpy(images, eye, seed=0)
+
+        small, N = layer.mix_numpy(images[:, :45:15, :45:15], eye, seed=0)
+        assert x.dtype == "float32"
+        if isinstance(layer, CutMix):
+            own, other = images.astype("float32"), images[reference.partners(M)].astype("float32")
+            assert ((x == own) | (x == other)).all()
+        else:
+            np.testing.assert_array_equal(M, N)
+            np.testing.assert_allclose(x, reference.mixed(M, images), rtol=1e-6, atol=1e-5)
+            np.testing.assert_array_equal(x[:, :45:15, :45:15], small)
+
     @pytest.mark.parametrize("make_seed", [lambda: 7, lambda: (0, 7, 1), lambda: np.random.default_rng(7)])
     def test_the_draw_is_a_function_of_the_seed(self, make_seed):
         first, again = (MixUp(1.0).mix_numpy(X, ID, seed=make_seed()) for _ in range(2))

@@ -54,7 +54,7 @@ class Mixer:
         """
         raise NotImplementedError(f"{type(self).__name__} must override `draw(self, ops, random, shape)`.")
 
-    def mix_dataset(self, dataset, *, training=True, num_parallel_calls=AUTOTUNE):
+    def mix_dataset(self, dataset, *, training=True, num_parallel_calls=AUTOTUNE, dtype=None):
         """Mixes every batch of a `tf.data.Dataset`, under any Keras backend.
 
         The draws are a function of the layer's seed, the epoch and the position of the batch: the same in every
@@ -67,6 +67,8 @@ class Mixer:
             training: Boolean. `False` for validation data: nothing is mixed, but labels and dtypes come out as they
                 do for the training data.
             num_parallel_calls: Integer, as in `tf.data.Dataset.map`. Defaults to `tf.data.AUTOTUNE`.
+            dtype: String or `None`, the dtype of the mixed inputs, by default the layer's compute dtype. `"uint8"`
+                gives images of bytes back as bytes, rounded: a quarter of what is to be moved to an accelerator.
 
         Returns:
             A `tf.data.Dataset` of the same form. Do not `cache` it: every epoch would repeat the same mixes.
@@ -86,12 +88,14 @@ class Mixer:
         self._check_place("`mix_dataset`")
         spec = self._unpack(*_batch_checks.check_dataset_element(dataset.element_spec))
         self._check_mixable(spec) if training else _batch_checks.check_rows(spec.leaves())
+        dtype = self._dtype_for(spec, dtype)
         self.built = True
         if not training:
-            return dataset.map(_ops.as_written(self._unmixed_element), num_parallel_calls=num_parallel_calls)
+            plain = lambda *element: self._unmixed_element(element, dtype)
+            return dataset.map(_ops.as_written(plain), num_parallel_calls=num_parallel_calls)
 
         def epoch(seed):
-            mix = lambda index, element: self._mixed_element((seed, index), element)
+            mix = lambda index, element: self._mixed_element((seed, index), element, dtype)
             return dataset.enumerate().map(
                 _ops.as_written(mix), num_parallel_calls=num_parallel_calls, deterministic=True
             )
@@ -101,7 +105,7 @@ class Mixer:
         epochs = dataset.random(seed=self._first_seed, rerandomize_each_iteration=True).take(1)
         return _ops.with_cardinality_of(dataset, epochs.flat_map(_ops.as_written(epoch)))
 
-    def mix_numpy(self, inputs, labels=None, sample_weight=None, *, seed):
+    def mix_numpy(self, inputs, labels=None, sample_weight=None, *, seed, dtype=None):
         """Mixes one batch of NumPy arrays on the CPU: for `grain`, `PyDataset`, the workers of a `DataLoader`.
 
         Args:
@@ -110,6 +114,7 @@ class Mixer:
             sample_weight: As in a call of the layer.
             seed: The draw is a function of it alone: an integer, a tuple of integers such as
                 `(epoch, index, worker)`, or a `numpy.random.Generator`, which is advanced.
+            dtype: As for `mix_dataset`.
 
         Returns:
             What a call of the layer with `training=True` returns, as NumPy arrays.
@@ -126,28 +131,35 @@ class Mixer:
         as_arrays = lambda nest: None if nest is None else keras.tree.map_structure(np.asarray, nest)
         batch = self._unpack(*map(as_arrays, (inputs, labels, sample_weight)))
         self._check_mixable(batch)
-        return self._apply(batch, self._draw(batch, Random(_ops.NUMPY, _numpy_key(seed)))).repack()
+        mix = self._draw(batch, Random(_ops.NUMPY, _numpy_key(seed)))
+        return self._apply(batch, mix, self._dtype_for(batch, dtype)).repack()
 
     def _unpack(self, *arguments):
         return unpack(*arguments, pastes=self.pastes)
 
-    def _mixed_element(self, key, element):
+    def _dtype_for(self, batch, dtype):
+        """The dtype in which mixed inputs come out."""
+        return _batch_checks.check_dtype(
+            dtype or self.compute_dtype, map(_ops.dtype_of, keras.tree.flatten(batch.inputs))
+        )
+
+    def _mixed_element(self, key, element, dtype):
         batch = self._unpack(*_batch_checks.check_dataset_element(element))
         self._check_mixable(batch)
         ops = _ops.ops_for(batch.inputs)
-        return self._apply(batch, self._draw(batch, Random(ops, ops.stack(key)))).repack()
+        return self._apply(batch, self._draw(batch, Random(ops, ops.stack(key))), dtype).repack()
 
-    def _unmixed_element(self, *element):
+    def _unmixed_element(self, element, dtype):
         element = element if len(element) > 1 else element[0]
-        return self._unmixed(self._unpack(*_batch_checks.check_dataset_element(element))).repack()
+        return self._unmixed(self._unpack(*_batch_checks.check_dataset_element(element)), dtype).repack()
 
-    def _unmixed(self, batch):
-        """The batch as it is: inputs in the compute dtype, class indices as one-hot rows if `num_classes` is set."""
+    def _unmixed(self, batch, dtype=None):
+        """The batch as it is: inputs in this dtype, class indices as one-hot rows if `num_classes` is set."""
         _batch_checks.check_rows(batch.leaves())
         if self.num_classes is not None:
             self._check_labels(batch)
         mixable = lambda x: _ops.is_mixable(_ops.dtype_of(x))
-        cast = lambda x: _ops.ops_for(x).cast(x, self.compute_dtype) if mixable(x) else x
+        cast = lambda x: _ops.ops_for(x).cast(x, dtype or self.compute_dtype) if mixable(x) else x
         inputs = keras.tree.map_structure(cast, batch.inputs)
         return batch._replace(inputs=inputs, labels=self._encoded(batch))
 
@@ -175,8 +187,8 @@ class Mixer:
         labels = _batch_checks.check_one_label(self._encoded(batch))
         return self.pairing.draw(random.ops, random, random.ops.here(labels))
 
-    def _apply(self, batch, mix):
-        inputs, labels = blend(batch.inputs, mix, self.compute_dtype), self._encoded(batch)
+    def _apply(self, batch, mix, dtype=None):
+        inputs, labels = blend(batch.inputs, mix, dtype or self.compute_dtype), self._encoded(batch)
         batch = batch._replace(inputs=inputs, masks=blend(batch.masks, mix))
         if labels is None:
             return batch
