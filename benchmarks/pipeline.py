@@ -125,8 +125,8 @@ def on_torch(x, y):
 
     def in_place():
         weight, partner = beta(x), permutation(x)
-        w = weight[:, None, None, None]
-        return (x * w).add_(x[partner].mul_(1 - w)), (y * weight[:, None]).add_(y[partner].mul_(1 - weight[:, None]))
+        w, own, other = weight[:, None, None, None], x.float(), x[partner].float()
+        return (own * w).add_(other.mul_(1 - w)), (y * weight[:, None]).add_(y[partner].mul_(1 - weight[:, None]))
 
     arms = {
         "copy": lambda: x.clone(),
