@@ -12,6 +12,7 @@ imported only where a TensorFlow tensor has already arrived.
 
 import contextlib
 import functools
+import math
 import operator
 import sys
 from typing import ClassVar
@@ -243,16 +244,20 @@ def _traced_by_dataset(x):
     return False
 
 
+WORTH_COMPILING = 1000  # elements in a sample; compiling takes some 50 ms
+
+
 def by_rows(function, x, partner, *of_rows):
     """`function(x, x[partner], *of_rows)`, which computes row by row, in as few passes over memory as the place allows.
 
-    In a `tf.data` map that is one pass, compiled by XLA; once for every shape, so only for batches in which no size but
-    the number of rows may vary. NumPy takes blocks of rows that stay in the cache from one operation to the next.
+    In a `tf.data` map that is one pass, compiled by XLA; once for every shape, so only for large samples, in batches of
+    which no size but the number of rows may vary. NumPy takes blocks of rows that stay in the cache from one operation
+    to the next.
     """
     if ops_for(x) is NUMPY:
         return _by_blocks(function, x, partner, of_rows)
     run = lambda x, partner, *of_rows: function(x, ops_for(x).take(x, partner, axis=0), *of_rows)
-    if in_dataset(x) and None not in x.shape[1:] and _has_xla():
+    if in_dataset(x) and None not in x.shape[1:] and math.prod(x.shape[1:]) >= WORTH_COMPILING and _has_xla():
         run = tensorflow_ops().tf.function(as_written(run), jit_compile=True)
     return run(x, partner, *of_rows)
 

@@ -195,6 +195,24 @@ class TestMixDataset:
 
         assert len(traces) <= 2  # of the function, and of the dataset's own specification
 
+    @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+    @pytest.mark.parametrize("layer", [MixUp, CutMix])
+    def test_large_images_are_mixed_in_one_pass(self, layer, dtype):
+        """By XLA, with a partial last batch; what it compiles is what NumPy computes."""
+        images = (np.random.default_rng(0).uniform(size=(ROWS, 20, 20, 3)) * 255).astype("uint8")
+
+        for start, (x, M) in zip(
+            (0, 8, 16), read(layer(1.0, seed=0, dtype=dtype).mix_dataset(dataset(images, ID))), strict=True
+        ):
+            rows = slice(start, start + len(x))
+            M = M[:, rows]
+            own, other = images[rows].astype("float32"), images[rows][reference.partners(M)].astype("float32")
+            wanted = reference.mixed(M, images[rows]) if layer is MixUp else np.where(x == own, own, other)
+            np.testing.assert_allclose(x.astype("float32"), wanted, rtol=1e-6 if dtype == "float32" else 4e-3)
+            if layer is CutMix:
+                kept = (x == own).all(axis=-1).mean(axis=(1, 2))
+                np.testing.assert_allclose(kept, np.diag(M), atol=0.01)
+
     def test_apply_takes_it(self):
         assert equal(
             read(dataset().apply(MixUp(1.0, seed=0).mix_dataset)), read(MixUp(1.0, seed=0).mix_dataset(dataset()))
