@@ -339,6 +339,24 @@ def value_at_hand(key):
         return None
 
 
+def replica():
+    """The number of this replica, where each of several runs the step on its part of the batch; `None` where it is one.
+
+    JAX has none: there the step is one program over the whole batch, whatever the number of devices.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        context = tensorflow_ops().tf.distribute.get_replica_context()
+        several = context is not None and context.num_replicas_in_sync > 1
+        return context.replica_id_in_sync_group if several else None
+    if backend == "torch":
+        from torch import distributed
+
+        several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+        return distributed.get_rank() if several else None
+    return None
+
+
 @contextlib.contextmanager
 def framework_state_kept(variables):
     """Puts back what PyTorch keeps itself: the gradients, and the random state, from which Keras' `Dropout` draws."""

@@ -65,6 +65,14 @@ class Random:
         return self.ops.here(number(self.step))
 
 
+def key_of_replica(ops, key, replica):
+    """The key of one of several replicas, which hold the same one: their streams have nothing in common."""
+    if replica is None:
+        return key
+    key, counter = ops.word(key), ops.word(ops.convert_to_tensor([replica, _ops.MASK >> 1]))
+    return ops.concatenate(threefry(ops, (key[0:1], key[1:2]), (counter[0:1], counter[1:2])), axis=0)
+
+
 def key_of(ops, seed):
     """The key for a `seed` given by hand: an integer, or an integer tensor of shape `()` or `(2,)`."""
     _checks.check_seed_of_call(seed)

@@ -6,7 +6,7 @@ import warnings
 import keras
 
 from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
-from keras_mixup._random import Random, key_of
+from keras_mixup._random import Random, key_of, key_of_replica
 from keras_mixup.functional import Mix
 from keras_mixup.layers._mixer import Mixer
 
@@ -64,10 +64,11 @@ class Scheduled:
         setattr(layer, f"_{self.name}", _checks.check_number(self.name, value, upper=self.upper))
 
 
-def random_of(key, step=None):
+def random_of(key, step=None, replica=None):
     """The random source for a key on the Keras backend; on NumPy where it can be."""
     value = _ops.value_at_hand(key)
-    return Random(_ops.KERAS, key, step) if value is None else Random(_ops.NUMPY, value, step)
+    ops, key = (_ops.KERAS, key) if value is None else (_ops.NUMPY, value)
+    return Random(ops, key_of_replica(ops, key, replica), step)
 
 
 class MixLayer(Mixer, keras.layers.Layer):
@@ -185,7 +186,7 @@ class MixLayer(Mixer, keras.layers.Layer):
             self._check_place("a call with `seed`")
             return random_of(key_of(_ops.KERAS, seed))
         state = self.seed_generator.next()
-        return random_of(state, step=state[1])
+        return random_of(state, state[1], _ops.replica())
 
     def _dataset_random(self, batch, seed):
         self._check_place("a `tf.data` map")

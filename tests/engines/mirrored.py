@@ -1,0 +1,38 @@
+"""Two replicas of `tf.distribute.MirroredStrategy` on one CPU; prints what each drew, and the loss of a step."""
+
+import json
+import sys
+
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import keras
+import numpy as np
+
+from keras_mixup import MixLoss, MixUp
+
+ROWS = 16
+EYE = np.eye(ROWS, dtype="float32")
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+outside = MixUp(1.0, seed=0)
+with strategy.scope():
+    mixup = outside if sys.argv[1] == "outside" else MixUp(1.0, seed=0)
+    same = keras.layers.Dense(ROWS, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input((ROWS,)), mixup, same])
+    model.compile(keras.optimizers.SGD(0.0), MixLoss("mse"))
+batches = tf.data.Dataset.from_tensors((EYE, EYE)).repeat(3)
+
+
+@tf.function
+def draw(x):
+    return strategy.run(lambda x: mixup(x, labels=(), training=True), args=(x,))
+
+
+drawn = []
+for x, _ in strategy.experimental_distribute_dataset(batches):
+    local = strategy.experimental_local_results(draw(x))
+    drawn.append([np.sort(part.numpy(), axis=1)[:, -1].tolist() for part in local])
+losses = model.fit(batches, epochs=2, verbose=0, shuffle=False).history["loss"]
+print(json.dumps({"drawn": drawn, "losses": losses}))
