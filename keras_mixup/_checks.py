@@ -134,8 +134,8 @@ def check_drawn(layer, mix, shape, kind):
     """What `draw` returned: a mix, with weights `(rows,)` or elements to keep in the rank of the inputs."""
     received = type(mix).__name__
     if isinstance(mix, kind):
-        shapes = {name: tuple(x.shape) for name, x in mix._asdict().items() if x is not None}
-        right = all(len(found) == (len(shape) if name == "keep" else 1) for name, found in shapes.items())
+        shapes = {name: static_shape(x) for name, x in mix._asdict().items() if x is not None}
+        right = all(x is not None and len(x) == (len(shape) if name == "keep" else 1) for name, x in shapes.items())
         if right and not shapes.keys().isdisjoint(("weight", "keep")):
             return mix
         received = f"a mix with the shapes {shapes}"

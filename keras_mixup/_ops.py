@@ -24,10 +24,14 @@ MASK = 0xFFFFFFFF  # words of the random source are 32 bit wide
 
 # What a mix may be drawn with: each takes and gives what its namesake in `keras.ops` does, in all three places.
 OPERATIONS = frozenset(
-    "abs all any arange argmax argmin argsort broadcast_to cast ceil clip concatenate convert_to_tensor copy cos "  # noqa: SIM905
-    "cumsum exp expand_dims expm1 flip floor full isfinite log log1p logical_and logical_not logical_or matmul max "
-    "maximum mean min minimum mod one_hot ones ones_like power prod reshape roll round shape sign sin sort split sqrt "
-    "square squeeze stack sum take take_along_axis tanh tile transpose where zeros zeros_like".split()
+    """
+    abs absolute add all any arange argmax argmin argsort broadcast_to cast ceil clip concatenate
+    convert_to_tensor copy cos cumsum divide einsum equal exp expand_dims expm1 flip floor floor_divide full
+    greater greater_equal isfinite isnan less less_equal linspace log log1p logical_and logical_not logical_or
+    logical_xor matmul max maximum mean min minimum mod moveaxis multiply negative not_equal one_hot ones
+    ones_like power prod reshape roll round shape sign sin sort split sqrt square squeeze stack std subtract sum
+    swapaxes take take_along_axis tan tanh tensordot tile transpose var where zeros zeros_like
+    """.split()  # noqa: SIM905
 )
 
 
@@ -100,6 +104,9 @@ class NumpyOps(Ops):
     def full(self, shape, fill_value, dtype="float32"):
         return np.full(shape, fill_value, dtype)
 
+    def linspace(self, start, stop, num=50):
+        return np.linspace(start, stop, num, dtype="float32")
+
     def ones(self, shape, dtype="float32"):
         return np.ones(shape, dtype)
 
@@ -123,8 +130,14 @@ class TensorFlowOps(Ops):
     """TensorFlow under the names of `keras.ops`, whatever the Keras backend."""
 
     RENAMED: ClassVar = {
+        "absolute": "abs",
         "ceil": "math.ceil",
+        "floor_divide": "math.floordiv",
         "isfinite": "math.is_finite",
+        "isnan": "math.is_nan",
+        "logical_xor": "math.logical_xor",
+        "std": "math.reduce_std",
+        "var": "math.reduce_variance",
         "log": "math.log",
         "log1p": "math.log1p",
         "expm1": "math.expm1",
@@ -174,6 +187,12 @@ class TensorFlowOps(Ops):
 
     def full(self, shape, fill_value, dtype="float32"):
         return self.tf.fill(shape, self.tf.cast(fill_value, dtype))
+
+    def moveaxis(self, x, source, destination):
+        return self.tf.experimental.numpy.moveaxis(x, source, destination)
+
+    def swapaxes(self, x, axis1, axis2):
+        return self.tf.experimental.numpy.swapaxes(x, axis1, axis2)
 
     def one_hot(self, x, num_classes, axis=-1, dtype="float32"):
         return self.tf.one_hot(x, num_classes, axis=axis, dtype=dtype)
@@ -277,7 +296,8 @@ def _has_xla():
 def _by_blocks(function, x, partner, of_rows, bytes_of_block=2**18):
     rows = max(1, bytes_of_block * len(x) // max(x.nbytes, 1))
     blocks = [slice(begin, begin + rows) for begin in range(0, max(len(x), 1), rows)]
-    mixed = lambda block: function(x[block], x[partner[block]], *(part[block] for part in of_rows))
+    of_block = lambda part, block: part[block] if len(part) == len(x) else part  # one row for all
+    mixed = lambda block: function(x[block], x[partner[block]], *(of_block(part, block) for part in of_rows))
     first = mixed(blocks[0])
     if len(blocks) == 1:
         return first

@@ -19,6 +19,18 @@ def numpy_random(seed=0):
     return functional.random(np.array(seed), like=np.zeros(1))
 
 
+def test_one_draw_for_all_rows_of_a_large_batch():
+    """A mix by hand may hold one row, also where NumPy goes block by block."""
+    x = np.random.default_rng(0).uniform(size=(5, 200, 200, 3)).astype("float32")
+    partner = np.array([1, 2, 3, 4, 0])
+
+    blended = functional.blend(x, Mix(np.array([0.75], "float32"), partner=partner))
+    pasted = functional.blend(x, Mix(partner=partner, keep=(np.arange(200) < 50)[None, :, None, None]))
+
+    np.testing.assert_allclose(blended, 0.75 * x + 0.25 * x[partner], atol=1e-6)
+    np.testing.assert_array_equal(pasted, np.concatenate([x[:, :50], x[partner][:, 50:]], axis=1))
+
+
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_weights_are_beta_distributed(alpha):
     """λ ~ Beta(α, α): its smaller side by Kolmogorov-Smirnov, and both sides equally often the smaller one."""
