@@ -53,8 +53,15 @@ def check_images(x, M):
     return paste
 
 
-@pytest.mark.parametrize("place", [*places.PLACES, places.compiled], ids=lambda place: place.__name__)
-@pytest.mark.parametrize("options", [{}, {"same_on_batch": True, "dominant": True}], ids=str)
+SHARED = {"same_on_batch": True, "dominant": True}
+CASES = [
+    *((place, {}) for place in (*places.PLACES, places.compiled)),
+    (places.in_numpy, SHARED),
+    (places.in_fit, SHARED),
+]
+
+
+@pytest.mark.parametrize(("place", "options"), CASES, ids=lambda case: getattr(case, "__name__", str(case)))
 def test_labels_are_the_mixing_matrix_in_every_place(make, place, options):
     x, M = place(make(seed=0, **options), IMAGES, EYE)
 
