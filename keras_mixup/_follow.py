@@ -18,8 +18,14 @@ def like_predictions(y_true, y_pred):
     return len(y) == len(p) and all(a == b or a is None or b is None for a, b in zip(y[1:], p[1:], strict=True))
 
 
-def can_blend(y_true, y_pred):
-    """Whether labels are blended if nobody says: each term of a masked loss has its own mask, so it needs pairs."""
+def can_blend(mix, y_true, y_pred, sample_weight):
+    """Whether labels are blended if nobody says.
+
+    Each term of a masked loss has its own mask, and weights of samples differ from element to element where parts of
+    them were pasted: both need pairs.
+    """
+    if mix.keep is not None and sample_weight is not None:
+        return False
     return like_predictions(y_true, y_pred) and read_mask(y_pred) is None
 
 
@@ -58,12 +64,14 @@ def fitted(mix, y_pred):
 
 
 def blended(mix, y_true, sample_weight):
-    """Labels, and weights, of the blended samples."""
+    """Labels, and weights, of the blended samples; of each element if `keep` says so."""
     ops = _ops.KERAS
     y_true = ops.convert_to_tensor(y_true)
     if "float" not in _ops.dtype_of(y_true):
         y_true = ops.cast(y_true, "float32")
     if mix.keep is not None:
+        if sample_weight is not None:
+            sample_weight = sum(term_weights(mix, sample_weight, ops.shape(y_true)[:-1]))
         return blend(y_true, mix), sample_weight
     if sample_weight is None:
         return blend_labels(y_true, mix), None

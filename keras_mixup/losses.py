@@ -99,8 +99,7 @@ class MixLoss(keras.losses.Loss):
         fn = getattr(self.loss, "fn", None)
         if fn in COMPARE_SAMPLES:
             raise ValueError(_texts.COMPARES.format(name=self.loss.name))
-        weighted_elements = mix.keep is not None and sample_weight is not None
-        return fn in READ_SIGNS or weighted_elements or not _follow.can_blend(y_true, y_pred)
+        return fn in READ_SIGNS or not _follow.can_blend(mix, y_true, y_pred, sample_weight)
 
     def _blended(self, mix, y_true, y_pred, sample_weight):
         y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)

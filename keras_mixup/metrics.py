@@ -52,7 +52,7 @@ class MixMetric(keras.metrics.Metric):
             return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
         _follow.check_batch(mix, y_pred)
         mix = _follow.fitted(mix, y_pred)
-        blend = _follow.can_blend(y_true, y_pred) if self.pairwise is None else not self.pairwise
+        blend = _follow.can_blend(mix, y_true, y_pred, sample_weight) if self.pairwise is None else not self.pairwise
         if blend:
             y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)
             return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)

@@ -67,6 +67,17 @@ def test_masks_in_the_model_are_those_that_were_pasted(x, make, one_hot, weights
         assert float(logs["accuracy"]) == pytest.approx(hits.mean(), abs=1e-5)
 
 
+def test_blended_masks_have_the_weights_of_their_elements():
+    """A pasted element is of one sample, so that blending by force gives what pairs give."""
+    layer, masks = LAYERS["CutMix"], np.eye(CLASSES, dtype="float32")[MASKS]
+    losses = []
+    for pairwise in (True, False):
+        loss = MixLoss(keras.losses.CategoricalCrossentropy(from_logits=True), pairwise=pairwise)
+        losses.append(float(first_loss(layer(seed=0), IMAGES, masks, loss, (), WEIGHTS[:, None, None])[0]["loss"]))
+
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
 def test_an_autoencoder_is_to_give_back_what_it_was_shown():
     layer = CutMix(1.0, seed=0)
     model = keras.Sequential([keras.Input(IMAGES.shape[1:]), layer, keras.layers.Dense(2, "linear", False, "identity")])

@@ -167,7 +167,7 @@ class Mixer:
         """The layer's draw, gated."""
         ops = random.ops
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
-        mix = whole(self._drawn(ops, random, (1, *shape[1:]) if self.same_on_batch else shape))
+        mix = self._drawn(ops, random, (1, *shape[1:]) if self.same_on_batch else shape)
         if mix.partner is None:
             mix = mix._replace(partner=self._partners(batch, random, shape[0]))
         if self.dominant:
@@ -179,7 +179,8 @@ class Mixer:
         return only_where(ops, mixed, mix)
 
     def _drawn(self, ops, random, shape):
-        return _checks.check_drawn(self, self.draw(ops, random, shape), shape, Mix)
+        """The mix of `draw`, checked, with both shares."""
+        return whole(_checks.check_drawn(self, self.draw(ops, random, shape), shape, Mix))
 
     def _partners(self, batch, random, rows):
         if isinstance(self.pairing, str):

@@ -3,7 +3,6 @@
 import keras
 
 from keras_mixup import _checks
-from keras_mixup.functional import whole
 from keras_mixup.layers._base import MixLayer
 from keras_mixup.layers._mixer import selected
 
@@ -56,7 +55,7 @@ class RandomMix(MixLayer):
 
     def draw(self, ops, random, shape):
         number, bound = random.uniform(shape[:1]), 0.0
-        first, *others = [whole(layer._drawn(ops, random, shape)) for layer in self.layers]
+        first, *others = [layer._drawn(ops, random, shape) for layer in self.layers]
         mix = first
         for probability, other in zip(self.probabilities, others, strict=False):
             bound = bound + probability
