@@ -26,7 +26,7 @@ def batches(*arrays):
         ({"alpha": "0.2"}, TypeError, r"Received: alpha='0\.2' \(of type str\)"),
         ({"alpha": True}, TypeError, r"Received: alpha=True"),
         ({"alpha": None}, TypeError, r"Received: alpha=None"),
-        ({"alpha": lambda step: 0.2}, TypeError, r"a schedule of `keras\.optimizers\.schedules`"),
+        ({"alpha": abs}, TypeError, r"a schedule of `keras\.optimizers\.schedules`"),
         ({"probability": 1.5}, ValueError, r"`probability`: expected a number from 0 to 1.*probability=1\.5"),
         ({"probability": -1}, ValueError, r"probability=-1"),
         ({"same_on_batch": 1}, TypeError, r"`same_on_batch`: expected True or False"),
