@@ -134,7 +134,7 @@ def check_drawn(layer, mix, shape, kind):
     """What `draw` returned: a mix, with weights `(rows,)` or elements to keep in the rank of the inputs."""
     received = type(mix).__name__
     if isinstance(mix, kind):
-        shapes = {name: static_shape(x) for name, x in mix._asdict().items() if x is not None}
+        shapes = {name: static_shape(x) for name, x in mix._asdict().items() if x is not None and name != "reach"}
         right = all(x is not None and len(x) == (len(shape) if name == "keep" else 1) for name, x in shapes.items())
         if right and not shapes.keys().isdisjoint(("weight", "keep")):
             return mix

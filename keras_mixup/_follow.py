@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_mixup import _ops
-from keras_mixup.functional import blend, blend_labels, fit_keep, reverse_keep, shares, trailing
+from keras_mixup.functional import blend, blend_labels, fit_keep, partners_of, reverse_keep, shares, trailing
 
 
 def like_predictions(y_true, y_pred):
@@ -90,10 +90,10 @@ def terms(mix, y_true, y_pred):
     """Both terms of a mix."""
     ops = _ops.KERAS
     y_true, mask = ops.convert_to_tensor(y_true), read_mask(y_pred)
-    others = ops.take(y_true, mix.partner, axis=0)
+    others = partners_of(y_true, mix)
     if mask is None:
         return [Term(y_true, y_pred, None), Term(others, y_pred, None)]
-    other_mask = ops.take(mask, mix.partner, axis=0)
+    other_mask = partners_of(mask, mix)
     return [Term(y_true, y_pred, mask), Term(others, with_mask(y_pred, other_mask), other_mask)]
 
 
@@ -108,7 +108,7 @@ def term_weights(mix, sample_weight, shape):
         w = ops.squeeze(w, -1)
     w = trailing(ops, w, len(shape))
     own, other = (trailing(ops, share, len(w.shape)) for share in (own, other))
-    return [own * w, other * ops.take(w, mix.partner, axis=0)]
+    return [own * w, other * partners_of(w, mix)]
 
 
 def _element_shares(mix, shape):

@@ -266,7 +266,34 @@ def _traced_by_dataset(x):
 WORTH_COMPILING = 1000  # elements in a sample; compiling takes some 50 ms
 
 
-def by_rows(function, x, partner, *of_rows):
+def parts_of(batch):
+    """How many devices of a `keras.distribution` share the rows; 1 where they cannot be told, or have one row each."""
+    distribution = keras.distribution.distribution()
+    rows = keras.tree.flatten(batch)[0].shape[0]
+    if keras.backend.backend() != "jax" or distribution is None or ops_for(batch) is not KERAS:
+        return 1
+    mesh = distribution.device_mesh
+    parts = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+    return parts if rows % parts == 0 and rows > parts else 1
+
+
+def take_partners(x, partner, reach=None):
+    """`x[partner]`; on JAX by a route on which rows do not leave their device, or only those at its boundary do.
+
+    XLA gathers a sharded array on every device, whatever the indices are. `reach`, see `Mix`, says more of them.
+    """
+    ops = ops_for(x)
+    if reach is None or ops is not KERAS or keras.backend.backend() != "jax":
+        return ops.take(x, partner, axis=0)
+    if reach == "roll":
+        own = ops.reshape(partner == ops.arange(len(partner)), (-1,) + (1,) * (len(x.shape) - 1))
+        return ops.where(own, x, ops.roll(x, 1, 0))
+    parts = ops.reshape(x, (reach, -1, *x.shape[1:]))
+    within = ops.reshape(partner % parts.shape[1], (reach, -1) + (1,) * (len(x.shape) - 1))
+    return ops.reshape(ops.take_along_axis(parts, within, axis=1), x.shape)
+
+
+def by_rows(function, x, partner, of_rows, reach=None):
     """`function(x, x[partner], *of_rows)`, which computes row by row, in as few passes over memory as the place allows.
 
     In a `tf.data` map that is one pass, compiled by XLA; once for every shape, so only for large samples, in batches of
@@ -275,7 +302,7 @@ def by_rows(function, x, partner, *of_rows):
     """
     if ops_for(x) is NUMPY:
         return _by_blocks(function, x, partner, of_rows)
-    run = lambda x, partner, *of_rows: function(x, ops_for(x).take(x, partner, axis=0), *of_rows)
+    run = lambda x, partner, *of_rows: function(x, take_partners(x, partner, reach), *of_rows)
     if in_dataset(x) and None not in x.shape[1:] and math.prod(x.shape[1:]) >= WORTH_COMPILING and _has_xla():
         run = tensorflow_ops().tf.function(as_written(run), jit_compile=True)
     return run(x, partner, *of_rows)

@@ -48,12 +48,16 @@ class Mix(NamedTuple):
         keep: `None`, or the share of each element that stays, of the rank of the inputs and broadcastable to them.
             Boolean: elements are pasted, whatever they are, where it is false. Floating: they are blended. `weight` is
             its mean over each sample, and is computed if it is not given.
+        reach: `None`, or what is known of the partners beforehand, so that a batch which is sharded over devices needs
+            not be gathered on each of them: `"roll"`, each is the row before; an integer, each lies in the same of
+            that many equal parts of the batch. Rows may be their own partners, too.
     """
 
     weight: Any = None
     complement: Any = None
     partner: Any = None
     keep: Any = None
+    reach: Any = None
 
 
 def shares(mix):
@@ -118,21 +122,24 @@ def draw_weights(random, shape, alpha):
     return ops.where(off, ops.ones_like(weight), weight), ops.where(off, ops.zeros_like(weight), complement)
 
 
-def draw_partners(random, batch, pairing="shuffle"):
-    """Draws the partner of each row; none is its own, unless the batch has one row only.
+def draw_partners(random, batch, pairing="shuffle", parts=1):
+    """Draws the partner of each row; none is its own, unless there is one row only.
 
     Args:
         random: the random source.
         batch: the number of rows, an integer or a scalar tensor.
         pairing: `"shuffle"`, a uniformly drawn cycle through all rows, or `"roll"`, the row before.
+        parts: the number of equal parts of the batch, such as those on several devices, each with a cycle of its own.
     """
     ops = random.ops
     rows = ops.arange(batch)
     if pairing == "roll":
-        return ops.roll(rows, 1, 0)
-    cycle = ops.argsort(random.uniform((batch,)))
-    follower = ops.roll(cycle, -1, 0)
-    return ops.cast(ops.take(follower, ops.argsort(cycle), axis=0), _ops.dtype_of(rows))
+        return ops.where(rows > 0, rows, batch) - 1
+    cycle = ops.argsort(ops.reshape(random.uniform((batch,)), (parts, -1)), axis=-1)
+    follower = ops.roll(cycle, -1, -1)
+    within = ops.take_along_axis(follower, ops.argsort(cycle, axis=-1), axis=-1)
+    first = ops.reshape(rows, (parts, -1))[:, :1]
+    return ops.reshape(ops.cast(within, _ops.dtype_of(rows)) + first, (batch,))
 
 
 def blend(x, mix, dtype=None):
@@ -146,7 +153,12 @@ def blend(x, mix, dtype=None):
         return None
     rowwise, of_rows = (_blend, shares(mix)) if mix.keep is None else (_paste, (mix.keep,))
     rowwise = functools.partial(rowwise, dtype=dtype)
-    return keras.tree.map_structure(lambda leaf: _ops.by_rows(rowwise, leaf, mix.partner, *of_rows), x)
+    return keras.tree.map_structure(lambda leaf: _ops.by_rows(rowwise, leaf, mix.partner, of_rows, mix.reach), x)
+
+
+def partners_of(x, mix):
+    """`x[partner]`."""
+    return _ops.take_partners(x, mix.partner, mix.reach)
 
 
 def blend_labels(labels, mix, sample_weight=None):
@@ -230,7 +242,7 @@ def reverse_keep(ops, keep):
 def _weigh(x, mix):
     """`x` blended by λ, in float32 or wider: labels and weights."""
     weight, complement = shares(mix)
-    return _blend(x, _ops.ops_for(x).take(x, mix.partner, axis=0), weight, complement, _label_dtype(x))
+    return _blend(x, partners_of(x, mix), weight, complement, _label_dtype(x))
 
 
 def _blend_weighted(y, mix, sample_weight):
@@ -241,10 +253,10 @@ def _blend_weighted(y, mix, sample_weight):
         w = ops.squeeze(w, -1)
     _batch_checks.check_weight_rank(w.shape, y.shape)
     weight, complement = (trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
-    own, other = weight * w, complement * ops.take(w, mix.partner, axis=0)
+    own, other = weight * w, complement * partners_of(w, mix)
     counts = own + other != 0  # two samples of weight 0 are blended plainly: their loss is not counted
     own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
-    return _blend(y, ops.take(y, mix.partner, axis=0), own / (own + other), other / (own + other), dtype)
+    return _blend(y, partners_of(y, mix), own / (own + other), other / (own + other), dtype)
 
 
 def _label_dtype(y):

@@ -110,13 +110,14 @@ class MixLoss(keras.losses.Loss):
         terms = _follow.terms(mix, y_true, keras.ops.convert_to_tensor(y_pred))
         values = [self._values(term.labels, term.predictions) for term in terms]
         weights = _follow.term_weights(mix, sample_weight, keras.ops.shape(values[0]))
-        values, weights = (keras.ops.concatenate(both, axis=0) for both in (values, weights))
+        # Side by side and not one behind the other: where the rows are on several devices, each keeps its own.
+        values, weights = (keras.ops.stack(both, axis=1) for both in (values, weights))
         reduce, masked = _Values(values, self.reduction, self.dtype), values
         if terms[0].mask is not None:
-            masked = _follow.with_mask(values, keras.ops.concatenate([term.mask for term in terms], axis=0))
+            masked = _follow.with_mask(values, keras.ops.stack([term.mask for term in terms], axis=1))
         result = reduce(masked, masked, weights)
         if self.reduction in (None, "none"):
-            return sum(keras.ops.split(result, 2, axis=0))
+            return keras.ops.sum(result, axis=1)
         return result * 2.0 if self.reduction in ("mean", "sum_over_batch_size") else result
 
     def _values(self, y_true, y_pred):

@@ -31,7 +31,7 @@ def batches(*arrays):
         ({"probability": -1}, ValueError, r"probability=-1"),
         ({"same_on_batch": 1}, TypeError, r"`same_on_batch`: expected True or False"),
         ({"dominant": "yes"}, TypeError, r"`dominant`: expected True or False"),
-        ({"pairing": "flip"}, ValueError, r"`pairing`: expected one of \('shuffle', 'roll'\).*pairing='flip'"),
+        ({"pairing": "flip"}, ValueError, r"`pairing`: expected one of \('shuffle', 'roll', 'local'\).*pairing='flip'"),
         ({"num_classes": 0}, ValueError, r"`num_classes`: expected an integer of at least 1"),
         ({"num_classes": 2.0}, TypeError, r"`num_classes`: expected an integer.*num_classes=2\.0"),
         ({"seed": -1}, ValueError, r"`seed`: expected an integer of at least 0"),

@@ -77,16 +77,17 @@ def test_the_backend_draws_what_numpy_draws():
         np.testing.assert_allclose(keras.ops.convert_to_numpy(a), b, rtol=2e-4, atol=1e-7)
 
 
-@hypothesis.given(batch=st.integers(2, 40), seed=st.integers(0, 1000))
-def test_shuffled_partners_are_one_cycle(batch, seed):
-    """Following the partners from row 0 visits every row once: nobody is its own partner."""
-    partner = functional.draw_partners(numpy_random(seed), batch)
+@hypothesis.given(rows=st.integers(2, 40), parts=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_shuffled_partners_are_one_cycle_through_each_part(rows, parts, seed):
+    """Following the partners from a row visits every row of its part once: nobody is its own partner."""
+    partner = functional.draw_partners(numpy_random(seed), parts * rows, parts=parts)
 
-    row, visited = 0, []
-    for _ in range(batch):
-        row = int(partner[row])
-        visited.append(row)
-    assert sorted(visited) == list(range(batch))
+    for first in range(0, parts * rows, rows):
+        row, visited = first, []
+        for _ in range(rows):
+            row = int(partner[row])
+            visited.append(row)
+        assert sorted(visited) == list(range(first, first + rows))
 
 
 def test_all_cycles_are_equally_likely():
@@ -101,6 +102,24 @@ def test_all_cycles_are_equally_likely():
 def test_rolled_partners_are_the_rows_before():
     """`roll` pairs neighbours."""
     assert functional.draw_partners(numpy_random(), 4, "roll").tolist() == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize("reach", ["roll", 1, 2, 4])
+def test_a_known_reach_changes_no_number(reach):
+    """Rows are the same by every route, those that are their own partners too."""
+    known = {"pairing": "roll"} if reach == "roll" else {"parts": reach}
+    partner = np.where(np.arange(8) % 3 > 0, functional.draw_partners(numpy_random(), 8, **known), np.arange(8))
+    here = keras.ops.convert_to_tensor
+    mix = Mix(here(np.linspace(0, 1, 8, dtype="float32")), partner=here(partner))
+    x, y = (here(np.random.default_rng(0).uniform(size=shape).astype("float32")) for shape in [(8, 3, 2), (8,)])
+
+    mixed, wanted = (
+        [functional.blend(x, mix), *functional.blend_labels(y, mix, y), functional.blend(x > 0.5, mix)]
+        for mix in (mix._replace(reach=reach), mix)
+    )
+
+    for a, b in zip(mixed, wanted, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b), rtol=1e-6)
 
 
 @hypothesis.given(

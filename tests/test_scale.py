@@ -1,5 +1,6 @@
 """Several devices and processes, by the frameworks' own engines: each runs in a process of its own."""
 
+import functools
 import json
 import os
 import pathlib
@@ -52,11 +53,55 @@ def test_distributed_data_parallel():
     assert run("distributed_data_parallel", port) == ranks
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="an engine of JAX")
-@pytest.mark.parametrize(("kind", "pairing"), [("MixUp", "shuffle"), ("CutMix", "roll")])
-def test_data_parallel_is_what_one_device_does(kind, pairing):
-    several, one = (run("data_parallel", devices, kind, pairing) for devices in (8, 1))
+IMAGE = 16 * 16 * 3 * 4  # bytes of one, in the batches of 32 of the engine
+SHARDED = [
+    f"{kind} {pairing} {layout}"
+    for kind, pairing in [("MixUp", "shuffle"), ("MixUp", "roll"), ("MixUp", "local"), ("CutMix", "roll")]
+    for layout in ("data", "model")
+]
 
-    assert several.keys() == one.keys()
-    for name, values in several.items():
-        np.testing.assert_allclose(values, one[name], rtol=1e-5, err_msg=name)
+
+@pytest.mark.skipif(BACKEND != "jax", reason="an engine of JAX")
+class TestShards:
+    @staticmethod
+    @functools.cache
+    def trained(devices):
+        return run("data_parallel", devices, *SHARDED)
+
+    def sent(self, devices, case):
+        """The bytes of each operation between devices, but for the sums of gradients and losses of every training."""
+        return [size for name, size in self.trained(devices)[case]["collectives"] if name != "all-reduce"]
+
+    @pytest.mark.parametrize("case", [case for case in SHARDED if "local" not in case])
+    def test_a_batch_in_parts_is_mixed_as_on_one_device(self, case):
+        several, one = (self.trained(devices)[case]["history"] for devices in (8, 1))
+
+        assert several.keys() == one.keys()
+        for name, values in several.items():
+            np.testing.assert_allclose(values, one[name], rtol=1e-5, err_msg=name)
+
+    def test_shuffled_partners_cost_the_whole_batch(self):
+        assert max(self.sent(8, "MixUp shuffle data")) == 32 * IMAGE
+
+    @pytest.mark.parametrize("case", ["MixUp roll data", "CutMix roll data"])
+    def test_rolled_partners_cost_one_row(self, case):
+        """The image, and its label for the loss and for the metric."""
+        assert sorted(self.sent(8, case)) == [4, 4, IMAGE]
+
+    def test_local_partners_cost_a_few_numbers(self):
+        """Those of which the mix is drawn."""
+        assert sum(self.sent(8, "MixUp local data")) <= 32 * 4
+
+    @pytest.mark.parametrize(("devices", "layout", "parts"), [(8, "data", 8), (8, "model", 4), (1, "data", 1)])
+    def test_local_partners_are_one_cycle_on_each_device(self, devices, layout, parts):
+        mixing = np.array(self.trained(devices)[f"MixUp local {layout}"]["matrix"])
+
+        assert self.trained(devices)[f"MixUp local {layout}"]["off"] < 1e-6
+        partner = np.where(np.eye(32), 0, mixing).argmax(axis=1)
+        rows = 32 // parts
+        np.testing.assert_array_equal(partner // rows, np.arange(32) // rows)
+        for first in range(0, 32, rows):
+            visited = [first]
+            while partner[visited[-1]] != first:
+                visited.append(partner[visited[-1]])
+            assert len(visited) == rows

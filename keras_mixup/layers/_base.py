@@ -10,7 +10,7 @@ from keras_mixup._random import Random, key_of, key_of_replica
 from keras_mixup.functional import Mix
 from keras_mixup.layers._mixer import Mixer
 
-PAIRINGS = ("shuffle", "roll")
+PAIRINGS = ("shuffle", "roll", "local")
 
 
 class EndOfStep(keras.metrics.Metric):
@@ -179,7 +179,9 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def _draw_here(self, batch, random):
         """The draw as tensors of the Keras backend."""
-        return Mix(*(None if x is None else keras.ops.convert_to_tensor(x) for x in self._draw(batch, random)))
+        mix = self._draw(batch, random)
+        as_tensor = lambda x: None if x is None else keras.ops.convert_to_tensor(x)
+        return Mix(*map(as_tensor, mix._replace(reach=None)))._replace(reach=mix.reach)
 
     def _layer_random(self, seed):
         if seed is not None:

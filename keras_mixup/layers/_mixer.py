@@ -169,7 +169,7 @@ class Mixer:
         shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
         mix = self._drawn(ops, random, (1, *shape[1:]) if self.same_on_batch else shape)
         if mix.partner is None:
-            mix = mix._replace(partner=self._partners(batch, random, shape[0]))
+            mix = self._paired(mix, batch, random, shape[0])
         if self.dominant:
             mix = selected(ops, mix.weight < mix.complement, reverse(ops, mix), mix)
         mixed = ops.logical_and(mix.partner != _rows(ops, mix), mix.complement > 0)
@@ -182,11 +182,14 @@ class Mixer:
         """The mix of `draw`, checked, with both shares."""
         return whole(_checks.check_drawn(self, self.draw(ops, random, shape), shape, Mix))
 
-    def _partners(self, batch, random, rows):
+    def _paired(self, mix, batch, random, rows):
+        if self.pairing == "roll":
+            return mix._replace(partner=draw_partners(random, rows, "roll"), reach="roll")
         if isinstance(self.pairing, str):
-            return draw_partners(random, rows, self.pairing)
+            parts = _ops.parts_of(batch.inputs) if self.pairing == "local" else 1
+            return mix._replace(partner=draw_partners(random, rows, parts=parts), reach=parts if parts > 1 else None)
         labels = _batch_checks.check_one_label(self._encoded(batch))
-        return self.pairing.draw(random.ops, random, random.ops.here(labels))
+        return mix._replace(partner=self.pairing.draw(random.ops, random, random.ops.here(labels)))
 
     def _apply(self, batch, mix, dtype=None):
         inputs, labels = blend(batch.inputs, mix, dtype or self.compute_dtype), self._encoded(batch)
