@@ -10,7 +10,11 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_mixup import MixUp
+
+EYE = np.eye(32, dtype="float32")
 ENGINES = pathlib.Path(__file__).parent / "engines"
 BACKEND = keras.backend.backend()
 
@@ -28,6 +32,18 @@ def check_draws(*of_replicas):
     assert len(np.unique(weights)) == weights.size
 
 
+def check_mixed_once(labels):
+    """Each sample of the identity came once, with the greater share, and was once the partner of another."""
+    labels = np.asarray(labels)
+    own, partner = (
+        labels.argmax(axis=1),
+        np.where(labels == labels.max(axis=1, keepdims=True), 0, labels).argmax(axis=1),
+    )
+    np.testing.assert_array_equal((labels > 0).sum(axis=1), 2)
+    for samples in (own, partner):
+        np.testing.assert_array_equal(np.sort(samples), np.arange(len(labels)))
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="an engine of TensorFlow")
 def test_mirrored_strategy():
     """Each replica draws its own mix, and its labels follow: the loss of the identity is 0."""
@@ -36,7 +52,13 @@ def test_mirrored_strategy():
     check_draws(*first["inside"])
     check_draws(*first["outside"])
     np.testing.assert_allclose(first["losses"], 0, atol=1e-10)
-    assert (first["inside"], first["losses"]) == (second["inside"], second["losses"])
+    assert first["resumed"] == first["went on"]
+    for epoch in first["mixed before"]:
+        check_mixed_once(np.concatenate(epoch))
+        assert np.shape(epoch) == (4, 4, 16)  # each batch of 8 on two replicas
+    check_draws(*[[np.max(part, axis=1) for part in epoch] for epoch in first["mixed before"]])
+    for repeated in ("inside", "losses", "mixed before"):
+        assert first[repeated] == second[repeated]
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="an engine of PyTorch")
@@ -44,9 +66,67 @@ def test_distributed_data_parallel(tmp_path):
     """Ranks draw differently although their layers, and the state that is sent around, are the same."""
     ranks = run("distributed_data_parallel", tmp_path / "first")
 
-    check_draws(*(rank["drawn"] for rank in ranks))
     np.testing.assert_allclose([rank["losses"] for rank in ranks], 0, atol=1e-10)
+    check_draws(*(rank["drawn"] + rank["went on"]["drawn"] for rank in ranks))
+    assert all(rank["resumed"] == rank["went on"] for rank in ranks)
     assert run("distributed_data_parallel", tmp_path / "second") == ranks
+
+
+def mixed_by_service(dataset, before=None, after=None):
+    """The labels of two epochs of a dataset that a dispatcher and two workers of the `tf.data` service read."""
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    address = dispatcher.target.split("://")[1]
+    workers = [service.WorkerServer(service.WorkerConfig(address, heartbeat_interval_ms=50)) for _ in range(2)]
+    dataset = before(dataset) if before else dataset
+    dataset = dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, dispatcher.target))
+    dataset = after(dataset) if after else dataset
+    epochs = [np.concatenate([y.numpy() for _, y in dataset]) for _ in range(2)]
+    del workers
+    return epochs
+
+
+class TestService:
+    """Which worker reads what, and in which order it comes, is decided anew in every run."""
+
+    ROWS = np.eye(64, dtype="float32").reshape(16, 4, 64)
+
+    def batches(self):
+        return tf.data.Dataset.range(16).map(lambda index: (index, tf.gather(self.ROWS, index)))
+
+    def test_mixed_behind_it(self):
+        rows = lambda dataset: dataset.map(lambda index, rows: (rows, rows))
+        mixup = MixUp(1.0, dominant=True, seed=0)
+
+        epochs = mixed_by_service(rows(self.batches()), after=mixup.mix_dataset)
+
+        for labels in epochs:
+            check_mixed_once(labels)
+        check_draws(*[[labels.max(axis=1)] for labels in epochs])
+
+    def test_mixed_by_its_workers(self):
+        """The number of the batch is the seed, so that no two of them draw the same, and runs repeat."""
+        mixup = MixUp(1.0, dominant=True, seed=0)
+        mix = lambda index, rows: mixup(rows, rows, training=True, seed=index)
+
+        runs = [mixed_by_service(self.batches(), before=lambda dataset: dataset.map(mix)) for _ in range(2)]
+
+        epochs = [labels for run in runs for labels in run]
+        for labels in epochs:
+            check_mixed_once(labels)
+            check_draws([labels.max(axis=1)])
+        in_order = [labels[labels.argmax(axis=1).argsort()] for labels in epochs]
+        assert all(np.array_equal(labels, in_order[0]) for labels in in_order)
+
+
+def test_each_host_mixes_its_shard_with_a_seed_of_its_own():
+    rows = tf.data.Dataset.from_tensor_slices((EYE, EYE))
+
+    hosts = [MixUp(1.0, dominant=True, seed=host).mix_dataset(rows.shard(2, host).batch(8)) for host in range(2)]
+
+    labels = [[y.numpy() for _, y in host] for host in hosts]
+    check_mixed_once(np.concatenate([y for host in labels for y in host]))
+    check_draws(*[[y.max(axis=1) for y in host] for host in labels])
 
 
 IMAGE = 16 * 16 * 3 * 4  # bytes of one, in the batches of 32 of the engine

@@ -1,4 +1,7 @@
-"""Two processes of PyTorch's `DistributedDataParallel`; each prints what it drew, and the losses of its steps."""
+"""Two processes of PyTorch's `DistributedDataParallel`; what each drew, and the losses of its steps.
+
+Then the state of rank 0 is saved, and restored on both.
+"""
 
 import contextlib
 import json
@@ -24,21 +27,32 @@ def main(rank):
     model = keras.Sequential([keras.Input((ROWS,)), mixup, same])
     parallel = torch.nn.parallel.DistributedDataParallel(model)
     loss_fn, optimizer = MixLoss("mse"), torch.optim.SGD(parallel.parameters(), 0.0)
-    drawn, losses = [], []
-    for step in range(4):
-        accumulate = parallel.no_sync() if step % 2 == 0 else contextlib.nullcontext()
-        with accumulate:
-            with training_step():
-                mixed = parallel(EYE, training=True)
-                loss = loss_fn(EYE, mixed)
-            loss.backward()
-        if step % 2:
-            optimizer.step()
-            optimizer.zero_grad()
-        drawn.append(np.sort(mixed.detach().numpy(), axis=1)[:, -1].tolist())
-        losses.append(float(loss))
+
+    def train(steps):
+        drawn, losses = [], []
+        for step in range(steps):
+            accumulate = parallel.no_sync() if step % 2 == 0 else contextlib.nullcontext()
+            with accumulate:
+                with training_step():
+                    mixed = parallel(EYE, training=True)
+                    loss = loss_fn(EYE, mixed)
+                loss.backward()
+            if step % 2:
+                optimizer.step()
+                optimizer.zero_grad()
+            drawn.append(np.sort(mixed.detach().numpy(), axis=1)[:, -1].tolist())
+            losses.append(float(loss))
+        return {"drawn": drawn, "losses": losses}
+
+    first = train(4)
+    file = sys.argv[1] + ".weights.h5"
+    if rank == 0:
+        model.save_weights(file)
+    distributed.barrier()
+    went_on = train(2)
+    model.load_weights(file)
     gathered = [None, None]
-    distributed.all_gather_object(gathered, {"drawn": drawn, "losses": losses})
+    distributed.all_gather_object(gathered, {**first, "went on": went_on, "resumed": train(2)})
     if rank == 0:
         print(json.dumps(gathered))
     distributed.destroy_process_group()

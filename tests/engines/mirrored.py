@@ -1,6 +1,12 @@
-"""Two replicas of `tf.distribute.MirroredStrategy` on one CPU; prints what each drew, and the loss of a step."""
+"""Two replicas of `tf.distribute.MirroredStrategy` on one CPU.
+
+Prints what each drew, before and after its state was restored; the losses of steps; and the labels, which tell the
+samples apart, of a dataset that was mixed before it was split.
+"""
 
 import json
+import pathlib
+import tempfile
 
 import tensorflow as tf
 
@@ -36,4 +42,27 @@ def drawn_by(layer):
 
 inside = drawn_by(mixup)
 losses = model.fit(batches, epochs=2, verbose=0, shuffle=False).history["loss"]
-print(json.dumps({"inside": inside, "losses": losses, "outside": drawn_by(outside)}))
+
+file = pathlib.Path(tempfile.mkdtemp()) / "state.weights.h5"
+model.save_weights(file)
+went_on = drawn_by(mixup)
+model.load_weights(file)
+resumed = drawn_by(mixup)
+
+mixed = MixUp(1.0, dominant=True, seed=0).mix_dataset(tf.data.Dataset.from_tensor_slices((EYE, EYE)).batch(8))
+epochs = [
+    [part.numpy().tolist() for _, y in split for part in strategy.experimental_local_results(y)]
+    for split in [strategy.experimental_distribute_dataset(mixed)] * 2
+]
+print(
+    json.dumps(
+        {
+            "inside": inside,
+            "losses": losses,
+            "outside": drawn_by(outside),
+            "went on": went_on,
+            "resumed": resumed,
+            "mixed before": epochs,
+        }
+    )
+)
