@@ -30,10 +30,11 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    """Each test starts from the same global random state, and leaves the dtype policy as it was."""
+    """Each test starts from the same global random state, and leaves Keras' global settings as they were."""
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+    keras.distribution.set_distribution(None)
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ def test_readme_blocks(block, tmp_path, monkeypatch, capsys):
     if wanted and wanted[1] != keras.backend.backend():
         pytest.skip(f"this loop is for {wanted[1]}")
     monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)  # as `torchrun` sets them
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`shuffle=True` was passed")  # Keras, for every tf.data.Dataset
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})

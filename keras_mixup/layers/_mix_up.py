@@ -29,7 +29,8 @@ class MixUp(MixLayer):
             `same_on_batch`). Defaults to `1.0`.
         same_on_batch: Boolean, whether all samples of a batch share one λ. Defaults to `False`.
         pairing: `"shuffle"` to draw the partners, as one cycle through the batch so that no sample is its own
-            partner; `"roll"` for the row before, which costs less where the batch is sharded over devices.
+            partner; `"roll"` for the row before; `"local"` to draw them, where a `keras.distribution` shares the batch
+            out to several devices, within the part of each, so that no row has to be sent.
         num_classes: Integer or `None`. With it integer labels (and masks, of a sample dict) are class indices and come
             out as one-hot rows; an index outside of 0 to `num_classes - 1`, such as a void label, as a row of zeros.
             Not needed where the labels follow through `MixLoss`.
