@@ -204,11 +204,14 @@ def encode_labels(labels, num_classes):
 
 
 def _blend(x, partner, weight, complement, dtype=None):
-    """`λ·x + (1 - λ)·x[partner]`, in float32 or wider, by shares that cover the leading axes of `x`."""
+    """`λ·x + (1 - λ)·x[partner]`, in float32 or wider, by shares that cover the leading axes of `x`.
+
+    The rows of the partners are its own to write on.
+    """
     ops, dtype = _ops.ops_for(x), _blended_dtype(x, dtype)
     wide = _ops.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
-    mixed = weight * ops.cast(x, wide) + complement * ops.cast(partner, wide)
+    mixed = ops.weighted_sum(ops.cast(x, wide), weight, ops.cast(partner, wide), complement)
     return ops.cast(mixed if "float" in dtype else ops.round(mixed), dtype)
 
 
