@@ -413,6 +413,17 @@ def value_at_hand(key):
         return None
 
 
+def outside_of_traces():
+    """A context in which what is made is made at once, though a function may be traced just then."""
+    if keras.backend.backend() == "tensorflow":
+        return tensorflow_ops().tf.init_scope()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    return contextlib.nullcontext()
+
+
 def replica():
     """The number of this replica, where each of several runs the step on its part of the batch; `None` where it is one.
 

@@ -113,10 +113,12 @@ def test_copies_keep_the_place_in_the_sequence():
     layer = model.layers[0]
 
     copies = [pickle.loads(pickle.dumps(model)).layers[0], copy.deepcopy(model).layers[0]]
-    copies += [pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)]
+    copies += [pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer), copy.deepcopy(copy.deepcopy(layer))]
+    for copied in copies[2:]:
+        copied.build((None, ROWS))
 
     assert state(layer)[1] == STEPS
-    assert [state(copied) for copied in copies] == [state(layer)] * 4
+    assert [state(copied) for copied in copies] == [state(layer)] * 5
 
 
 def test_a_clone_begins_the_sequence_anew_and_trains():

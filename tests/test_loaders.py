@@ -1,12 +1,17 @@
 """Loaders other than `tf.data`: what is drawn, in which process, and how it is repeated and resumed."""
 
 import itertools
+import json
+import os
+import pickle
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-from keras_mixup import MixUp
+from keras_mixup import CutMix, MixUp, RandomMix
 
 ROWS, BATCH = 24, 8
 EYE = np.eye(ROWS, dtype="float32")
@@ -26,6 +31,31 @@ def check_epoch(elements):
     assert len(elements) == ROWS // BATCH
     assert len(np.unique(np.round(np.stack(weights), 5))) > 2 * BATCH
     return np.concatenate([np.asarray(x) for x, _ in elements])
+
+
+WORKER = """
+import json, pickle, sys
+import numpy as np
+layer = pickle.load(sys.stdin.buffer)
+x, y = layer.mix_numpy(np.eye(24, dtype="float32")[:, :, None], np.eye(24), seed=(1, 2))
+print(json.dumps([x.tolist(), y.tolist(), len(layer.variables)]))
+"""
+
+
+def test_a_worker_that_is_sent_a_layer_needs_no_device():
+    """JAX would fail in this one if it were to put anything anywhere."""
+    layer = RandomMix([MixUp(1.0), CutMix(axes=(1,))], probabilities=[0.75, 0.25], seed=3)
+    without_devices = os.environ | {"JAX_PLATFORMS": "none"}
+
+    worker = subprocess.run(
+        [sys.executable, "-c", WORKER], input=pickle.dumps(layer), capture_output=True, env=without_devices
+    )
+
+    assert worker.returncode == 0, worker.stderr.decode()
+    *mixed, variables = json.loads(worker.stdout)
+    for found, expected in zip(mixed, layer.mix_numpy(EYE[:, :, None], np.eye(ROWS), seed=(1, 2)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert variables == 0
 
 
 class TestGrain:

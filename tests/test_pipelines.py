@@ -84,6 +84,23 @@ def test_a_map_with_a_seed_from_the_data_is_pure():
     np.testing.assert_allclose(first[1][1], y, atol=1e-6)
 
 
+@pytest.mark.parametrize("training", [None, True, False])
+def test_a_keras_pipeline_mixes_sample_dicts(training):
+    """Behind another layer; Keras' `Pipeline` trains if it is not told otherwise."""
+    symmetric = X + X[:, :, ::-1]  # so that a flip changes nothing
+    samples = tf.data.Dataset.from_tensor_slices({"images": symmetric, "labels": ID}).batch(BATCH)
+    pipeline = keras.layers.Pipeline([keras.layers.RandomFlip("horizontal", seed=0), MixUp(1.0, seed=0)])
+    told = {} if training is None else {"training": training}
+
+    elements = read(samples.map(lambda sample: pipeline(sample, **told)))
+
+    labels = np.concatenate([element["labels"] for element in elements])
+    images = np.concatenate([element["images"] for element in elements])
+    reference.check_mixing_matrix(labels[:BATCH, :BATCH])
+    np.testing.assert_allclose(images, np.tensordot(labels, symmetric, 1), atol=1e-5)
+    assert (labels.max(axis=1) < 1).any() == (training is not False)
+
+
 class TestMixDataset:
     def test_it_repeats_and_epochs_differ(self):
         """Bit for bit the same in a second run, whatever the parallel calls; another draw in every epoch."""

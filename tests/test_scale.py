@@ -21,8 +21,9 @@ BACKEND = keras.backend.backend()
 
 def run(engine, *arguments):
     command = [sys.executable, str(ENGINES / f"{engine}.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=os.environ)
-    assert done.returncode == 0, done.stderr[-3000:]
+    environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

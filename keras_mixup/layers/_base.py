@@ -1,7 +1,9 @@
 """`MixLayer`, what all mixing layers share: the forms of a batch, the gate, the random state, the pipelines."""
 
+import contextvars
 import random as python_random
 import warnings
+from typing import Any
 
 import keras
 
@@ -64,6 +66,20 @@ class Scheduled:
         setattr(layer, f"_{self.name}", _checks.check_number(self.name, value, upper=self.upper))
 
 
+UNPICKLING = contextvars.ContextVar("UNPICKLING", default=False)
+
+
+def unpickled(kind, config, state):
+    """The layer of a pickle, which a loader has sent to its worker: nothing of it is on a device until it is called."""
+    token = UNPICKLING.set(True)
+    try:
+        layer = kind.from_config(config)
+    finally:
+        UNPICKLING.reset(token)
+    layer._state = state
+    return layer
+
+
 def random_of(key, step=None, replica=None):
     """The random source for a key on the Keras backend; on NumPy where it can be."""
     value = _ops.value_at_hand(key)
@@ -124,17 +140,40 @@ class MixLayer(Mixer, keras.layers.Layer):
         self.supports_masking = True
         # Drawn from Python's generator as Keras does, so that `keras.utils.set_random_seed` holds here too.
         self._first_seed = python_random.randint(1, 10**9) if seed is None else self.seed
-        self.seed_generator = keras.random.SeedGenerator(_ops.state_seed(self._first_seed))
+        self.seed_generator: Any = None
+        self._state: Any = None  # the one of a pickle, until it is on the device
+        if not UNPICKLING.get():
+            self._make_state()
         self._dataset_state = _ops.DatasetState(self._first_seed)
         self._end_of_step = EndOfStep(self)
 
     probability = Scheduled(upper=1)
     num_positions = 1  # calls in a step that make one mix
 
+    def _make_state(self):
+        """Puts the random state on the device of the backend, where it is not there yet."""
+        if self.seed_generator is None:
+            with _ops.outside_of_traces():
+                self.seed_generator = keras.random.SeedGenerator(_ops.state_seed(self._first_seed))
+                if self._state is not None:
+                    self.seed_generator.state.assign(self._state)
+
+    def _state_now(self):
+        if self.seed_generator is None:
+            return self._state
+        return keras.ops.convert_to_numpy(self.seed_generator.state)
+
+    def __reduce__(self):
+        return unpickled, (type(self), keras.saving.serialize_keras_object(self)["config"], self._state_now())
+
+    def build(self, *shapes):
+        self._make_state()
+
     def __call__(self, *args, **kwargs):
         if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
             self.built = True
             return _ops.as_written(self.call)(*args, **kwargs)
+        self._make_state()
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
@@ -224,8 +263,9 @@ class MixLayer(Mixer, keras.layers.Layer):
         return cls(**{key: revive(value) if isinstance(value, dict) else value for key, value in config.items()})
 
     def save_own_variables(self, store):
-        store["random_state"] = keras.ops.convert_to_numpy(self.seed_generator.state)
+        store["random_state"] = self._state_now()
 
     def load_own_variables(self, store):
+        self._make_state()
         if "random_state" in store:  # files made without the layer, or before it kept its state, load too
             self.seed_generator.state.assign(store["random_state"])

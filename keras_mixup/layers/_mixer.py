@@ -71,8 +71,8 @@ class Mixer:
                 gives images of bytes back as bytes, rounded: a quarter of what is to be moved to an accelerator.
 
         Returns:
-            A `tf.data.Dataset` of the same form. Do not `cache` it: every epoch would repeat the same mixes. Do not give
-            it to the `tf.data` service, whose workers would each mix all of it: mix behind the service.
+            A `tf.data.Dataset` of the same form. Do not `cache` it: every epoch would repeat the same mixes. Do not
+            give it to the `tf.data` service, whose workers would each mix all of it: mix behind the service.
 
         Raises:
             ValueError, TypeError: if the elements cannot be mixed, at once.

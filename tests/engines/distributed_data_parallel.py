@@ -5,6 +5,7 @@ Then the state of rank 0 is saved, and restored on both.
 
 import contextlib
 import json
+import os
 import pathlib
 import sys
 
@@ -41,7 +42,7 @@ def main(rank):
                 optimizer.step()
                 optimizer.zero_grad()
             drawn.append(np.sort(mixed.detach().numpy(), axis=1)[:, -1].tolist())
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
         return {"drawn": drawn, "losses": losses}
 
     first = train(4)
@@ -56,6 +57,8 @@ def main(rank):
     if rank == 0:
         print(json.dumps(gathered))
     distributed.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # threads of PyTorch now and then abort a process that takes itself down in good order
 
 
 if __name__ == "__main__":
