@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixup import MixLoss, MixMetric, MixUp
+from keras_mixup import MixLoss, MixMetric, MixUp, RandomMix
 
 BACKEND = keras.backend.backend()
 ROWS, STEPS, EPOCHS = 6, 4, 4
@@ -115,10 +115,23 @@ def test_copies_keep_the_place_in_the_sequence():
     copies = [pickle.loads(pickle.dumps(model)).layers[0], copy.deepcopy(model).layers[0]]
     copies += [pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer), copy.deepcopy(copy.deepcopy(layer))]
     for copied in copies[2:]:
-        copied.build((None, ROWS))
+        copied(EYE, training=False)  # only now a state is put on the device
 
     assert state(layer)[1] == STEPS
     assert [state(copied) for copied in copies] == [state(layer)] * 5
+
+
+def test_a_layer_from_a_pickle_is_saved_with_its_model(tmp_path):
+    """Its members, too, which have no state of their own."""
+    layer = pickle.loads(pickle.dumps(RandomMix([MixUp(1.0), MixUp(0.2)], seed=3)))
+    model = keras.Sequential([keras.Input((ROWS,)), layer, keras.layers.Dense(ROWS)])
+    model.compile("sgd", MixLoss("mse"))
+    model.fit(DATA, DATA, batch_size=ROWS, verbose=0)
+
+    model.save(tmp_path / "model.keras")
+
+    assert state(layer) == [3, STEPS]
+    assert state(keras.saving.load_model(tmp_path / "model.keras").layers[0]) == [3, STEPS]
 
 
 def test_a_clone_begins_the_sequence_anew_and_trains():

@@ -159,15 +159,13 @@ class MixLayer(Mixer, keras.layers.Layer):
                     self.seed_generator.state.assign(self._state)
 
     def _state_now(self):
+        """As an array, of the device or of the pickle."""
         if self.seed_generator is None:
             return self._state
         return keras.ops.convert_to_numpy(self.seed_generator.state)
 
     def __reduce__(self):
         return unpickled, (type(self), keras.saving.serialize_keras_object(self)["config"], self._state_now())
-
-    def build(self, *shapes):
-        self._make_state()
 
     def __call__(self, *args, **kwargs):
         if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
@@ -263,7 +261,9 @@ class MixLayer(Mixer, keras.layers.Layer):
         return cls(**{key: revive(value) if isinstance(value, dict) else value for key, value in config.items()})
 
     def save_own_variables(self, store):
-        store["random_state"] = self._state_now()
+        state = self._state_now()
+        if state is not None:  # a member of another layer has none, if that one came by a pickle
+            store["random_state"] = state
 
     def load_own_variables(self, store):
         self._make_state()
