@@ -84,6 +84,27 @@ def test_a_map_with_a_seed_from_the_data_is_pure():
     np.testing.assert_allclose(first[1][1], y, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda data: data.apply(MixUp(1.0, seed=0).mix_dataset),
+        lambda data: data.map(functools.partial(MixUp(1.0, seed=0), training=True), 4, deterministic=False),
+    ],
+    ids=["mix_dataset", "map in any order"],
+)
+def test_in_the_middle_of_a_pipeline(mix):
+    """What comes before it is mixed batch by batch, whatever its order; what comes behind it changes nothing."""
+    data = tf.data.Dataset.from_tensor_slices((X, ID)).cache().shuffle(ROWS, seed=0).batch(BATCH).repeat(3)
+
+    elements = read(mix(data).unbatch().batch(5).prefetch(2))
+
+    x, M = (np.concatenate(part) for part in zip(*elements, strict=True))
+    assert len(x) == 3 * ROWS
+    assert ((M > 0).sum(axis=1) == 2).all()
+    np.testing.assert_allclose(x, np.tensordot(M, X, 1), atol=1e-5)
+    assert len(np.unique(M.max(axis=1).round(6))) > 0.9 * len(M)
+
+
 @pytest.mark.parametrize("training", [None, True, False])
 def test_a_keras_pipeline_mixes_sample_dicts(training):
     """Behind another layer; Keras' `Pipeline` trains if it is not told otherwise."""
