@@ -278,9 +278,6 @@ def _traced_by_dataset(x):
     return False
 
 
-WORTH_COMPILING = 1000  # elements in a sample; compiling takes some 50 ms
-
-
 def parts_of(batch):
     """How many devices of a `keras.distribution` share the rows; 1 where they cannot be told, or have one row each."""
     distribution = keras.distribution.distribution()
@@ -300,12 +297,16 @@ def take_partners(x, partner, reach=None):
     ops = ops_for(x)
     if reach is None or ops is not KERAS or keras.backend.backend() != "jax":
         return ops.take(x, partner, axis=0)
+    of_elements = (1,) * (len(x.shape) - 1)
     if reach == "roll":
-        own = ops.reshape(partner == ops.arange(len(partner)), (-1,) + (1,) * (len(x.shape) - 1))
+        own = ops.reshape(partner == ops.arange(len(partner)), (-1, *of_elements))
         return ops.where(own, x, ops.roll(x, 1, 0))
     parts = ops.reshape(x, (reach, -1, *x.shape[1:]))
-    within = ops.reshape(partner % parts.shape[1], (reach, -1) + (1,) * (len(x.shape) - 1))
+    within = ops.reshape(partner % parts.shape[1], (reach, -1, *of_elements))
     return ops.reshape(ops.take_along_axis(parts, within, axis=1), x.shape)
+
+
+WORTH_COMPILING = 1000  # elements in a sample; compiling takes some 50 ms
 
 
 def by_rows(function, x, partner, of_rows, reach=None):
@@ -385,9 +386,10 @@ def _has_memory(tensor):
     if torch.compiler.is_compiling():
         return False
     try:
-        return tensor.data_ptr() is not None
+        tensor.data_ptr()
     except RuntimeError:
         return False
+    return True
 
 
 def value_at_hand(key):
