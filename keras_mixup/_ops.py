@@ -415,6 +415,24 @@ def value_at_hand(key):
         return None
 
 
+@functools.cache
+def gradient_functions():
+    """The code of the public functions that compute gradients, where a backward pass may run Python once more.
+
+    Both PyTorch and TensorFlow call a rematerialised part again. JAX replays what it has traced.
+    """
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return frozenset(function.__code__ for function in (torch.autograd.backward, torch.autograd.grad))
+    if backend == "tensorflow":
+        tf = tensorflow_ops().tf
+        functions = (tf.GradientTape.gradient, tf.gradients, tf.compat.v1.gradients)
+        return frozenset(function.__code__ for function in functions)
+    return frozenset()
+
+
 def outside_of_traces():
     """A context in which what is made is made at once, though a function may be traced just then."""
     if keras.backend.backend() == "tensorflow":

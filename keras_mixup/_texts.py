@@ -35,12 +35,31 @@ ELSEWHERE = (
     "step around it. Put the call of the model and its loss into the same block, or both outside of it. For "
     "predictions that were never mixed use the loss or the metric itself, without the wrapper."
 )
+BEFORE_BLOCK = (
+    "`{name}` was called in a `with training_step():` block in which no mixing layer was called, but {names} mixed "
+    "outside any step before. If the predictions come from that mix, their labels would not follow.\n"
+    "Call the model inside the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
+    "If the forward pass is compiled (`tf.function`, `jax.jit`), compile the whole block instead.\n"
+    "For predictions that were never mixed, call the wrapped loss or metric itself."
+)
+EMPTY_BLOCK = (
+    "`MixLoss` {name!r} was called in a `with training_step():` block in which no mixing layer was called, so it is "
+    "the loss that it wraps.\n"
+    "If the model mixes, call it inside the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`; "
+    "if its forward pass is compiled, compile the whole block instead.\n"
+    "If nothing is mixed, call the wrapped loss itself."
+)
 ASTRAY = (
-    "Inputs were mixed ({names} called with training=True) outside of a training step, or in one that is over, and a "
-    "`MixLoss` or `MixMetric` that is called outside of one cannot tell whether its predictions come from that mix. "
-    "In a training loop of your own say where a step begins and ends: `with keras_mixup.training_step(): loss = "
-    "loss_fn(y, model(x, training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed "
-    "there."
+    "`{name}` was called outside a training step, and {names} mixed outside one before: it cannot tell whether its "
+    "predictions come from that mix.\n"
+    "In a loop of your own, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
+    "training=True))`.\n"
+    "For a clean pass, use the same block around `loss_fn(y, model(x))`, or call the wrapped loss itself."
+)
+LATE = (
+    "`{name}` was called after the metrics of the model were read (`compute_metrics`, `get_metrics_result`, "
+    "`evaluate`), which ends the mix of {names} in this step: its labels cannot follow any more.\n"
+    "Call the loss and the metrics first, and read the results last."
 )
 UNSAID = (
     "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
@@ -65,10 +84,12 @@ NO_STEP = (
     "where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`."
 )
 RECOMPUTED = (
-    "Layer {name!r} is inside of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`), and the "
-    "backward pass runs it once more where its mix is not known any more; another draw would give wrong gradients "
-    "silently. Ways out: keep the layer out of the rematerialised part; or, in a loop of your own, put the backward "
-    "pass into the `with keras_mixup.training_step():` block too."
+    "Layer {name!r} is part of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`). The backward "
+    "pass calls it again, and its mix is not known there, or is one of several; another draw would give wrong "
+    "gradients.\n"
+    "In a loop of your own, put the backward pass into the block too: `with keras_mixup.training_step(): ...; "
+    "loss.backward()`.\n"
+    "Or keep the layer out of the rematerialised part, or call it once a step."
 )
 HIDDEN = (
     "`ManifoldMixUp` mixes the hidden states of a model while it trains, where labels follow through `MixLoss`. "

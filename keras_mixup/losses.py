@@ -61,6 +61,7 @@ class MixLoss(keras.losses.Loss):
         self.layer = layer
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
         self._settled = False  # a mix was met, or its lack warned of
+        _steps.followers.add(self)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         mix = _steps.mix_to_follow(self)
@@ -88,8 +89,9 @@ class MixLoss(keras.losses.Loss):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
     def _warn_if_never_met(self, mix):
-        if mix is None and not self._settled and _steps.lacks_mix():
-            warnings.warn(_texts.NEVER_MET.format(name=self.name), stacklevel=3)
+        lack = _steps.lack_of_mix() if mix is None and not self._settled else None
+        if lack:
+            warnings.warn(lack.format(name=self.name), stacklevel=3)
             self._settled = True
         self._settled = self._settled or mix is not None
 

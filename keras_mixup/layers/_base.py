@@ -176,9 +176,10 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
         batch = self._unpack(inputs, labels, sample_weight)
-        if training:
+        # Keras 3.16 does not hand `training` on when a backward pass runs a rematerialised model again.
+        if training or (training is None and _steps.is_repeated(self)):
             return self._mixed(batch, seed).repack()
-        if training is None and batch.labels is not None:
+        if training is None and batch.labels is not None and not _steps.is_building():
             warnings.warn(_checks.TRAINING_UNSAID, stacklevel=2)
         if batch.labels is None:
             _steps.note_clean(self, said=training is not None)
@@ -198,16 +199,23 @@ class MixLayer(Mixer, keras.layers.Layer):
             self._check_pairing_without_labels()
             mix = self._mix_of_step(batch, seed)
         else:
-            mix = self._draw_here(batch, self._layer_random(seed))
-            _steps.note_labelled(self, batch.shapes())
+            mix = self._mix_of_labelled(batch, seed)
         return self._apply(batch, mix)
 
     def _mix_of_step(self, batch, seed):
         """The mix for a call whose labels follow through the loss."""
-        mix = _steps.mix_recomputed(self)
+        mix = _steps.mix_to_repeat(self)
         if mix is None:
             mix = self._draw_here(batch, self._layer_random(seed))
             _steps.note_mix(self, mix, batch.shapes())
+        return mix
+
+    def _mix_of_labelled(self, batch, seed):
+        """The mix for a call that mixes its labels, or has none."""
+        mix = _steps.mix_to_repeat(self) if seed is None else None  # with a seed, the second draw is the first
+        if mix is None:
+            mix = self._draw_here(batch, self._layer_random(seed))
+            _steps.note_labelled(self, mix, batch.shapes())
         return mix
 
     def _check_pairing_without_labels(self):

@@ -64,9 +64,9 @@ class ManifoldMixUp(MixUp):
         """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
         if seed is not None:
             self._check_place("a call with `seed`")
-        recomputed = _steps.mix_recomputed(self)
-        if recomputed is not None:
-            return recomputed
+        again = _steps.mix_to_repeat(self)
+        if again is not None:
+            return again
         step = _steps.pass_of(self)
         if step is None:
             raise RuntimeError(_texts.NO_STEP.format(name=self.name))
@@ -75,6 +75,7 @@ class ManifoldMixUp(MixUp):
         else:
             random = self._layer_random(None)
             step.add(self._draw_here(batch, random), batch.shapes())
+            _steps.warn_if_never_ended(self)
             position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
             step.position = keras.ops.convert_to_tensor(position)
         _batch_checks.check_hidden_rows(step.shapes[0], batch.shapes())
