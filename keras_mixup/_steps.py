@@ -9,8 +9,8 @@ is one of two things:
   object that the layer and the loss both see stands for it;
 - a `with training_step():` block, for loops written by hand.
 
-Outside any step a mix is not stored, only the fact that the layer mixed. From then on a `MixLoss` that is called
-outside a step raises instead of guessing, as long as that layer exists.
+Outside any step a mix is not stored, and a block forgets its mix when it ends. Only the fact that the layer mixed is
+kept: from then on a `MixLoss` that is called outside a step raises instead of guessing, as long as that layer exists.
 """
 
 import contextlib
@@ -65,6 +65,7 @@ class Step(dict):
     def __init__(self):
         super().__init__()
         self.thread = threading.get_ident()
+        self.finished = []  # passes of blocks inside it, which a loss has followed there
 
     def over(self, key):
         done = self.pop(key, None)
@@ -91,7 +92,7 @@ class _Steps(threading.local):
 
 _steps = _Steps()
 _open: dict = {}  # frame or block -> Step, of all threads: a backward pass may look for its step from another one
-_astray: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside any step, in whatever thread
+_astray: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside the steps of Keras, in whatever thread
 _unended: weakref.WeakSet = weakref.WeakSet()  # layers that were warned of, because no model ends their step
 _ended: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # layer -> the models that end its step
 followers: weakref.WeakSet = weakref.WeakSet()  # every `MixLoss`
@@ -122,44 +123,49 @@ class training_step:
     def __exit__(self, error, *details):
         _steps.blocks.remove(self)
         inside, step = _open.pop(self, Step()), _current()
-        if error is not None or step is _stack.PLACEHOLDERS:
+        if step is _stack.PLACEHOLDERS:
             return
         for key, done in inside.items():
-            if done.mixes and not done.led_a_loss:
+            if step is None:
+                _end_of_loop(done, error)
+            elif error is None and done.mixes and not done.led_a_loss:
                 _hand_on(key, done, step)
-            else:
+            elif error is None:
                 _tell(done)
                 _take_over(key, done, step)
 
 
-def _hand_on(key, done, step):
-    """A mix that no loss has followed in its block belongs to the step around it; if there is none, it is astray."""
-    if step is not None:
-        around = _open.setdefault(step, Step()).setdefault(key, done)
-        if around is not done:  # mixed there as well: a loss will say that it cannot tell them apart
-            around.mixes += done.mixes
-            around.drawn += done.drawn
-            around.calls += done.calls
-        return
+def _end_of_loop(done, error):
+    """What a block in a loop by hand has mixed is astray when it ends."""
     layer = done.layer()
-    if layer is not None:
+    if done.mixes and layer is not None:
         _astray.add(layer)
-    if not _tell(done) and not done.followers:
+    if error is None and not _tell(done) and done.mixes and not done.followers:
         warnings.warn(_texts.LEFT.format(name=done.name), stacklevel=3)
+
+
+def _hand_on(key, done, step):
+    """A mix that no loss has followed in its block belongs to the step around it."""
+    around = _open.setdefault(step, Step()).setdefault(key, done)
+    if around is not done:  # mixed there as well: a loss will say that it cannot tell them apart
+        around.mixes += done.mixes
+        around.drawn += done.drawn
+        around.calls += done.calls
 
 
 def _take_over(key, done, step):
     """What a block has followed needs no loss in the step around it, but its backward pass may come there."""
     layer = done.layer()
-    if step is None or layer is None:
+    if layer is None or not (done.mixes or done.drawn):
         return
-    if step in _steps.blocks or _stack.calls_again():
-        _open.setdefault(step, Step()).setdefault(key, Pass(layer))
-    around = _open.get(step, Step())
-    around.mixed = around.mixed or bool(done.mixes)
-    if key in around:
-        around[key].drawn += done.drawn
-        around[key].followers += done.followers
+    around = _open.setdefault(step, Step())
+    if done.mixes:
+        around.mixed = True
+        around.finished.append(done)
+    if key in around or _stack.calls_again():
+        outer = around.setdefault(key, Pass(layer))
+        outer.drawn += done.drawn
+        outer.followers += done.followers
 
 
 @contextlib.contextmanager
@@ -266,13 +272,12 @@ def end(layer):
     step = _current()
     passes = _open.get(step, Step())
     done = passes.over(id(layer))
+    mixes = [*passes.finished, *([done] if done is not None and done.mixes else ())]
+    if mixes and _stack.model_of(step) is not None:
+        _close(step, mixes)
     if not passes:
         _open.pop(step, None)
-    if done is None:
-        return None
-    if done.mixes and _stack.model_of(step) is not None:
-        _close(step, done)
-    if _tell(done):
+    if done is None or _tell(done):
         return None
     if done.mixes and not done.led_a_loss:
         return _texts.UNFOLLOWED.format(name=done.name)
@@ -282,11 +287,11 @@ def end(layer):
     return None
 
 
-def _close(step, done):
+def _close(step, mixes):
     """Remembers that a loss which comes later in this step would be too late."""
     alive = {id(frame) for frame in _stack.frames()}
     _steps.closed = {key: closed for key, closed in _steps.closed.items() if key in alive}
-    _steps.closed[id(step)] = Closed(weakref.ref(_stack.model_of(step)), step.f_lasti, _names([done]))
+    _steps.closed[id(step)] = Closed(weakref.ref(_stack.model_of(step)), step.f_lasti, _names(mixes))
 
 
 def mix_to_follow(follower):
@@ -303,7 +308,7 @@ def mix_to_follow(follower):
         _refuse_elsewhere(follower)
     passes = [done for done in inside.values() if done.mixes]
     if not passes:
-        _refuse_late(follower, step)
+        _refuse_late(follower, step, inside.finished)
         return None
     if follower.layer is not None:
         known, passes = passes, [done for done in passes if done.name == follower.layer]
@@ -351,8 +356,10 @@ def _refuse_astray(follower):
         raise RuntimeError(_texts.ASTRAY.format(name=type(follower).__name__, names=_names(_astray)))
 
 
-def _refuse_late(follower, step):
-    """In a step whose mix was let go of before."""
+def _refuse_late(follower, step, finished):
+    """In a step whose mix was let go of before, or ended with a block inside it."""
+    if finished:
+        raise RuntimeError(_texts.AFTER_BLOCK.format(name=type(follower).__name__, names=_names(finished)))
     closed = _steps.closed.get(id(step))
     if closed is None or closed.model() is not _stack.model_of(step) or step.f_lasti < closed.instruction:
         return  # the frame of another step, in the same place of memory

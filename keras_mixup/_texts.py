@@ -50,11 +50,16 @@ EMPTY_BLOCK = (
     "If nothing is mixed, call the wrapped loss itself."
 )
 ASTRAY = (
-    "`{name}` was called outside a training step, and {names} mixed outside one before: it cannot tell whether its "
-    "predictions come from that mix.\n"
+    "`{name}` was called outside a training step, and {names} mixed outside one, or in a block that is over: it "
+    "cannot tell whether its predictions come from that mix.\n"
     "In a loop of your own, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
     "training=True))`.\n"
     "For a clean pass, use the same block around `loss_fn(y, model(x))`, or call the wrapped loss itself."
+)
+AFTER_BLOCK = (
+    "`{name}` was called after the `with training_step():` block in which {names} mixed. A mix ends with its block.\n"
+    "Put every loss and metric of those predictions into the block.\n"
+    "For clean predictions, call the wrapped loss or metric itself, or put the clean pass into a block of its own."
 )
 LATE = (
     "`{name}` was called after the metrics of the model were read (`compute_metrics`, `get_metrics_result`, "

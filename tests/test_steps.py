@@ -284,7 +284,7 @@ class TestLoopsByHand:
         thread.start()
         thread.join()
 
-        with pytest.raises(RuntimeError, match="'mix' mixed outside one before"):
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions[0])
 
     @NOTHING_TO_FOLLOW
@@ -323,7 +323,7 @@ class TestLoopsByHand:
         else:
             predictions = model(X, training=True)
 
-        with pytest.raises(RuntimeError, match="'mix' mixed outside one before"):
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             loss_fn(Y, predictions)
 
     def test_labels_given_to_the_layer_leave_nothing_to_follow(self):
@@ -606,7 +606,7 @@ class TestMixesThatNoLossFollows:
         with pytest.warns(UserWarning, match=text), training_step():
             predictions = model(X, training=True)
 
-        with pytest.raises(RuntimeError, match="'mix' mixed outside one before"):
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
     def test_a_metric_in_the_block_is_no_loss(self):
@@ -615,7 +615,7 @@ class TestMixesThatNoLossFollows:
             predictions = model(X, training=True)
             metric.update_state(Y, predictions)
 
-        with pytest.raises(RuntimeError, match="'mix' mixed outside one before"):
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
     def test_a_loss_behind_its_block_in_a_step_follows(self, how):
@@ -633,6 +633,34 @@ class TestMixesThatNoLossFollows:
         model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
 
         assert model.train_on_batch(X, Y) == pytest.approx(train(build(how)), rel=1e-5)
+
+    @pytest.mark.parametrize("follower", ["loss", "metric"])
+    def test_a_follower_after_a_block_that_has_been_followed_is_refused(self, follower):
+        model, metric = build(), MixMetric("accuracy")
+        with training_step():
+            predictions = model(X, training=True)
+            model.loss(Y, predictions)
+
+        with pytest.raises(RuntimeError, match="mixed outside one, or in a block that is over"):
+            model.loss(Y, predictions) if follower == "loss" else metric.update_state(Y, predictions)
+
+    def test_a_metric_after_the_block_in_a_step_is_refused(self, how):
+        class After(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                with training_step():
+                    self.predictions = self.head(self.mix(x, training=True))
+                    return self.loss(y, self.predictions)
+
+            def compute_metrics(self, x, y, y_pred, sample_weight=None):
+                self.accuracy.update_state(y, self.predictions)
+                return {}
+
+        model = After(lambda training: False)
+        model.accuracy = MixMetric("accuracy")
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match=r"(?s)after the .* block in which 'mix' mixed"):
+            model.train_on_batch(X, Y)
 
     def test_a_loss_in_a_block_of_its_own_is_refused(self, how):
         """The mix is in the step around it."""
