@@ -27,7 +27,7 @@ REQUIRED = {
 
 # What a module may import of the package: those to the left of it.
 ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional", "_follow"]
-ORDER += ["losses", "metrics", "pairing", "layers", "report", "plotting"]
+ORDER += ["losses", "metrics", "_follow_mix", "pairing", "layers", "report", "plotting"]
 
 
 def imported(tree):
@@ -72,7 +72,9 @@ def test_the_table_of_contents_is_complete():
     assert all(inspect.getdoc(getattr(keras_mixup, name)) for name in keras_mixup.__all__)
 
 
-@pytest.mark.parametrize("cls", [*CLASSES, *PAIRINGS, keras_mixup.training_step], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls", [*CLASSES, *PAIRINGS, keras_mixup.follow_mix, keras_mixup.training_step], ids=lambda cls: cls.__name__
+)
 def test_public_docstrings_have_an_example(cls):
     """The example is run by `test_docs.py`."""
     assert ">>>" in cls.__doc__
