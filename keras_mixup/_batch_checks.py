@@ -68,6 +68,26 @@ def check_use_of_classes(labels, num_classes):
         )
 
 
+def check_classes(ops, indices, num_classes):
+    """Returns class indices that lie in range; those of a TensorFlow graph are checked when it runs.
+
+    Indices whose values are not known, or could only be read by waiting for an accelerator, pass.
+    """
+    expected = f"Class indices must lie between 0 and {num_classes - 1} (num_classes={num_classes}).\nReceived: from"
+    options = (
+        "\nOptions:\n  classes counted from 1: `y - 1`\n  more classes: a greater `num_classes`\n"
+        "  an index that means no class: `ignore_class=255`, which gives a row of zeros"
+    )
+    if _ops.is_graph_tensor(indices):
+        least, greatest = ops.min(indices), ops.max(indices)
+        right = ops.logical_and(least >= 0, greatest < num_classes)
+        return _ops.asserted(indices, right, [expected, least, "to", greatest, options])
+    values = _ops.known_values(indices)
+    if values is not None and values.size and not 0 <= values.min() <= values.max() < num_classes:
+        raise ValueError(f"{expected} {values.min()} to {values.max()}.{options}")
+    return indices
+
+
 def check_rows(leaves):
     """Every leaf is a dense array with a batch axis, and all have the same number of rows where it is known.
 

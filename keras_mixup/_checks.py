@@ -70,6 +70,16 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer", opt
     return int(value)
 
 
+def check_ignore_class(ignore_class, num_classes):
+    """An index of 32 bits, which means nothing without classes."""
+    if ignore_class is not None and num_classes is None:
+        raise ValueError(
+            f"`ignore_class` is one of the class indices, which need `num_classes`. Received: "
+            f"ignore_class={ignore_class!r}, num_classes=None.\nWrite `MixUp(..., num_classes=21, ignore_class=255)`."
+        )
+    return check_integer("ignore_class", ignore_class, lower=-(2**31), upper=2**31)
+
+
 def check_axes(axes, count):
     """Axes behind the batch axis, in their order; `None` as it is."""
     if axes is None:

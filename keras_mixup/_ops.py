@@ -210,7 +210,8 @@ class TensorFlowOps(Ops):
         return self.tf.experimental.numpy.swapaxes(x, axis1, axis2)
 
     def one_hot(self, x, num_classes, axis=-1, dtype="float32"):
-        return self.tf.one_hot(x, num_classes, axis=axis, dtype=dtype)
+        # TensorFlow takes half of the integer dtypes only.
+        return self.tf.one_hot(self.tf.cast(x, self.tf.int64), num_classes, axis=axis, dtype=dtype)
 
     def roll(self, x, shift, axis=None):
         return self.tf.experimental.numpy.roll(x, shift, axis)
@@ -248,7 +249,7 @@ def ops_for(*nests):
 
 def is_foreign(nest):
     """Whether a leaf is a tensor of a TensorFlow graph while Keras computes with another backend."""
-    return keras.backend.backend() != "tensorflow" and any(map(_is_graph_tensor, keras.tree.flatten(nest)))
+    return keras.backend.backend() != "tensorflow" and any(map(is_graph_tensor, keras.tree.flatten(nest)))
 
 
 def in_dataset(nest):
@@ -261,10 +262,11 @@ def in_dataset(nest):
         return True
     if keras.backend.backend() != "tensorflow":
         return False
-    return any(_traced_by_dataset(x) for x in keras.tree.flatten(nest) if _is_graph_tensor(x))
+    return any(_traced_by_dataset(x) for x in keras.tree.flatten(nest) if is_graph_tensor(x))
 
 
-def _is_graph_tensor(x):
+def is_graph_tensor(x):
+    """Whether a leaf is a tensor of a TensorFlow graph."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and tf.is_tensor(x) and tf.is_symbolic_tensor(x)
 
@@ -404,7 +406,7 @@ def value_at_hand(key):
 
         return None if isinstance(key, jax.core.Tracer) else np.asarray(key)
     if backend == "tensorflow":
-        return None if _is_graph_tensor(key) else key.numpy()
+        return None if is_graph_tensor(key) else key.numpy()
     import torch
 
     if torch.compiler.is_compiling() or key.device.type != "cpu":  # on a GPU reading it would wait for all work before
@@ -431,6 +433,45 @@ def gradient_functions():
         functions = (tf.GradientTape.gradient, tf.gradients, tf.compat.v1.gradients)
         return frozenset(function.__code__ for function in functions)
     return frozenset()
+
+
+def known_values(x):
+    """The values of an array where they can be read without waiting for an accelerator; `None` elsewhere."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x
+    return value_at_hand(x) if _is_on_host(x) else None
+
+
+def _is_on_host(x):
+    """Whether this is a tensor of the Keras backend in the memory of the CPU."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        if not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+            return False
+        return all(device.platform == "cpu" for device in x.devices())
+    if backend == "tensorflow":
+        return tensorflow_ops().tf.is_tensor(x) and not is_graph_tensor(x) and "CPU" in x.device
+    import torch
+
+    return isinstance(x, torch.Tensor)  # `value_at_hand` asks for the device
+
+
+def asserted(x, condition, facts):
+    """`x`, a tensor of a TensorFlow graph, which fails with these facts where the condition does not hold.
+
+    XLA leaves assertions out: there nothing is checked.
+    """
+    tf = tensorflow_ops().tf
+    with tf.control_dependencies([tf.debugging.Assert(condition, facts)]):
+        return tf.identity(x)
+
+
+def signed(ops, x):
+    """Integers in a dtype that holds -1 as well: 64 bits wide where the backend has them."""
+    narrow = ops is KERAS and keras.backend.backend() == "jax" and "64" not in dtype_of(x)
+    return ops.cast(x, "int32" if narrow else "int64")
 
 
 def outside_of_traces():

@@ -189,18 +189,43 @@ def blend_labels(labels, mix, sample_weight=None):
     return mixed, weights
 
 
-def encode_labels(labels, num_classes):
-    """Class indices `(batch,)`, `(batch, 1)` or `(batch, ...)` as one-hot rows; floating labels as they are."""
+def encode_labels(labels, num_classes, ignore_class=None):
+    """Returns class indices as one-hot rows, and floating labels as they are.
+
+    >>> import numpy as np
+    >>> from keras_mixup.functional import encode_labels
+    >>> encode_labels(np.array([1, 255]), num_classes=2, ignore_class=255).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+
+    Args:
+        labels: array or nest of them: integers `(batch,)`, `(batch, 1)` or `(batch, ...)`, or floats.
+        num_classes: Integer, the number of classes; `None` to return the labels as they are.
+        ignore_class: Integer or `None`, the index that means "no class" and becomes a row of zeros.
+
+    Raises:
+        ValueError: for an index outside 0 to `num_classes - 1` other than `ignore_class`. In a TensorFlow graph it is
+            an `InvalidArgumentError` when the graph runs. Functions compiled by XLA, `jax.jit` or `torch.compile`, and
+            labels on an accelerator are not checked: there such an index becomes a row of zeros.
+    """
+    if num_classes is None:
+        return labels
 
     def encode(y):
-        if not _ops.is_integer(_ops.dtype_of(y)):
-            return y
-        ops = _ops.ops_for(y)
-        if len(y.shape) > 1 and y.shape[-1] == 1:
-            y = ops.squeeze(y, -1)
-        return ops.one_hot(y, num_classes, dtype="float32")
+        return _one_hot(y, num_classes, ignore_class) if _ops.is_integer(_ops.dtype_of(y)) else y
 
-    return labels if num_classes is None else keras.tree.map_structure(encode, labels)
+    return keras.tree.map_structure(encode, labels)
+
+
+def _one_hot(y, num_classes, ignore_class):
+    ops = _ops.ops_for(y)
+    if len(y.shape) > 1 and y.shape[-1] == 1:
+        y = ops.squeeze(y, -1)
+    y = _ops.signed(ops, y)
+    if ignore_class is None:
+        return ops.one_hot(_batch_checks.check_classes(ops, y, num_classes), num_classes, dtype="float32")
+    void = y == ignore_class
+    y = _batch_checks.check_classes(ops, ops.where(void, ops.zeros_like(y), y), num_classes)
+    return ops.one_hot(ops.where(void, -ops.ones_like(y), y), num_classes, dtype="float32")
 
 
 def _blend(x, partner, weight, complement, dtype=None):

@@ -96,7 +96,7 @@ class MixLayer(Mixer, keras.layers.Layer):
     from `MixUp`, which follows schedules and saves it.
 
     Args:
-        probability, same_on_batch, pairing, num_classes, dominant, seed, **layer_kwargs: As for `MixUp`.
+        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     Call arguments:
         As for `MixUp`.
@@ -123,6 +123,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         same_on_batch=False,
         pairing="shuffle",
         num_classes=None,
+        ignore_class=None,
         dominant=False,
         seed=None,
         **layer_kwargs,
@@ -135,6 +136,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         self.same_on_batch = _checks.check_flag("same_on_batch", same_on_batch)
         self.pairing = _checks.check_pairing(pairing, PAIRINGS)
         self.num_classes = _checks.check_integer("num_classes", num_classes, lower=1)
+        self.ignore_class = _checks.check_ignore_class(ignore_class, num_classes)
         self.dominant = _checks.check_flag("dominant", dominant)
         self.seed = _checks.check_integer("seed", seed, lower=0, upper=2**32)
         self.supports_masking = True
@@ -259,6 +261,7 @@ class MixLayer(Mixer, keras.layers.Layer):
             "same_on_batch": self.same_on_batch,
             "pairing": serialize(self.pairing),
             "num_classes": self.num_classes,
+            "ignore_class": self.ignore_class,
             "dominant": self.dominant,
             "seed": self.seed,
         }

@@ -31,8 +31,8 @@ class CutMix(PasteLayer):
         data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where height and
             width are.
         box_share: Pair of floats from 0 to 1, limits of the box's share of the image, before the border cuts it.
-        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every
-            Keras layer; as for `MixUp`.
+        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `ignore_class`, `dominant`, `seed`, and
+            those of every Keras layer; as for `MixUp`.
 
     Call arguments:
         As for `MixUp`. All inputs of a nest must have the sizes of the first along the axes of the box.

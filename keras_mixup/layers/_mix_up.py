@@ -32,8 +32,12 @@ class MixUp(MixLayer):
             partner; `"roll"` for the row before; `"local"` to draw them, where a `keras.distribution` shares the batch
             out to several devices, within the part of each, so that no row has to be sent.
         num_classes: Integer or `None`. With it integer labels (and masks, of a sample dict) are class indices and come
-            out as one-hot rows; an index outside of 0 to `num_classes - 1`, such as a void label, as a row of zeros.
-            Not needed where the labels follow through `MixLoss`.
+            out as one-hot rows. Not needed where the labels follow through `MixLoss`.
+        ignore_class: Integer or `None`, the class index that means "no class" (255 in many masks) and becomes a row of
+            zeros, as in `keras.losses.SparseCategoricalCrossentropy`. Any other index outside 0 to `num_classes - 1`
+            is an error wherever its value can be read: in eager calls on the CPU, `mix_numpy` and `tf.data`. Inside
+            functions compiled by XLA, `jax.jit` or `torch.compile`, and for labels that lie on an accelerator, it is
+            not checked, and becomes a row of zeros too.
         dominant: Boolean, whether λ = max(λ, 1 - λ), so that the original keeps the greater share. Defaults to `False`.
         seed: Integer >= 0 or `None`. The same seed gives the same draws, on every backend.
         **layer_kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
@@ -77,6 +81,7 @@ class MixUp(MixLayer):
         same_on_batch=False,
         pairing="shuffle",
         num_classes=None,
+        ignore_class=None,
         dominant=False,
         seed=None,
         **layer_kwargs,
@@ -86,6 +91,7 @@ class MixUp(MixLayer):
             same_on_batch=same_on_batch,
             pairing=pairing,
             num_classes=num_classes,
+            ignore_class=ignore_class,
             dominant=dominant,
             seed=seed,
             **layer_kwargs,

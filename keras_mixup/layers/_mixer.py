@@ -30,6 +30,7 @@ class Mixer:
     pairing: Any
     same_on_batch: bool
     num_classes: int | None
+    ignore_class: int | None
     dominant: bool
     compute_dtype: str
     _first_seed: int
@@ -203,7 +204,7 @@ class Mixer:
         return batch._replace(labels=labels, sample_weight=sample_weight)
 
     def _encoded(self, batch):
-        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
+        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes, self.ignore_class)
 
     def _check_mixable(self, batch):
         _batch_checks.check_rows(batch.leaves())

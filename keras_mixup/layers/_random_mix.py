@@ -23,8 +23,8 @@ class RandomMix(MixLayer):
         probabilities: `None` for equal ones, or a list with the probability of each member; they sum to 1.
         same_on_batch: Boolean, whether one member is drawn for the whole batch, with one λ and one box. Defaults to
             `False`.
-        **options: `probability`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every Keras layer; as for
-            `MixUp`.
+        **options: `probability`, `pairing`, `num_classes`, `ignore_class`, `dominant`, `seed`, and those of every Keras
+            layer; as for `MixUp`.
 
     Call arguments:
         As for `MixUp`, and what the members ask for.
