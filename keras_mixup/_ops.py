@@ -111,6 +111,9 @@ class NumpyOps(Ops):
     def convert_to_tensor(self, x, dtype=None):
         return np.asarray(x, dtype)
 
+    def argsort(self, x, axis=-1):
+        return np.argsort(x, axis=axis, kind="stable")  # as the backends sort: ties keep their order
+
     def full(self, shape, fill_value, dtype="float32"):
         return np.full(shape, fill_value, dtype)
 
@@ -271,8 +274,22 @@ def is_graph_tensor(x):
     return tf is not None and tf.is_tensor(x) and tf.is_symbolic_tensor(x)
 
 
+def is_tracing_tensorflow():
+    """Whether TensorFlow traces a function just now."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and tf.inside_function()
+
+
+def is_tracing_dataset():
+    """Whether `tf.data` traces a function just now."""
+    return is_tracing_tensorflow() and _is_of_dataset(sys.modules["tensorflow"].compat.v1.get_default_graph())
+
+
 def _traced_by_dataset(x):
-    graph = x.graph
+    return _is_of_dataset(x.graph)
+
+
+def _is_of_dataset(graph):
     while graph is not None:
         if str(getattr(graph, "name", "")).startswith("Dataset_"):
             return True
@@ -363,7 +380,12 @@ def dtype_of(x):
 
 def is_mixable(dtype):
     """Whether inputs of this dtype can be mixed: floats, and images as bytes."""
-    return "float" in dtype or dtype == "uint8"
+    return is_float(dtype) or dtype == "uint8"
+
+
+def is_float(dtype):
+    """Whether numbers can be computed with this dtype; 8-bit floats are for storage."""
+    return dtype in ("float16", "bfloat16", "float32", "float64")
 
 
 def is_integer(dtype):
@@ -379,6 +401,17 @@ def state_seed(seed):
     """A seed below 2**32 as the integer that `keras.random.SeedGenerator` can hold on this backend."""
     # PyTorch's seeds are int32: the same 32 bits, read as a signed number.
     return seed - 2**32 if keras.backend.backend() == "torch" and seed >= 2**31 else seed
+
+
+def state_of(words):
+    """Two words of 32 bits as the state of a `keras.random.SeedGenerator` of this backend."""
+    words = np.asarray(words, "uint32")
+    return words.view("int32") if keras.backend.backend() == "torch" else words
+
+
+def words_of(state):
+    """The state of a `keras.random.SeedGenerator` as two words of 32 bits, alike on all backends."""
+    return (keras.ops.convert_to_numpy(state).astype("int64") & MASK).astype("uint32")
 
 
 def _has_memory(tensor):
@@ -474,6 +507,15 @@ def signed(ops, x):
     return ops.cast(x, "int32" if narrow else "int64")
 
 
+def is_compiling():
+    """Whether `torch.compile` traces just now."""
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return torch.compiler.is_compiling()
+
+
 def outside_of_traces():
     """A context in which what is made is made at once, though a function may be traced just then."""
     if keras.backend.backend() == "tensorflow":
@@ -545,9 +587,13 @@ def as_written(function):
 
 
 def with_cardinality_of(dataset, mixed):
-    """`mixed` with the length of `dataset` where that is known, so that `fit` can count its steps."""
-    tf = tensorflow_ops().tf
-    length = dataset.cardinality()
-    return (
-        mixed if length == tf.data.UNKNOWN_CARDINALITY else mixed.apply(tf.data.experimental.assert_cardinality(length))
-    )
+    """`mixed` with the length of `dataset` where that is known, so that `fit` can count its steps.
+
+    An assertion of the length would fail for ever after a batch that `ignore_errors` has dropped. This only tells it:
+    nothing, repeated without end, counts as endless for TensorFlow, and of something endless a part has a known length.
+    """
+    length = int(dataset.cardinality())
+    if length == tensorflow_ops().tf.data.UNKNOWN_CARDINALITY:
+        return mixed
+    endless = mixed.concatenate(mixed.take(0).repeat())
+    return endless if length == tensorflow_ops().tf.data.INFINITE_CARDINALITY else endless.take(length)

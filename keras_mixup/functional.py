@@ -78,7 +78,9 @@ def whole(mix):
     keep = ops.cast(mix.keep, "float32")
     elements = tuple(range(1, len(keep.shape)))
     kept, lost = ops.sum(keep, axis=elements), ops.sum(1.0 - keep, axis=elements)
-    return mix._replace(weight=kept / (kept + lost), complement=lost / (kept + lost))
+    empty = kept + lost == 0  # samples without elements stay as they are
+    kept, total = ops.where(empty, ops.ones_like(kept), kept), ops.where(empty, ops.ones_like(kept), kept + lost)
+    return mix._replace(weight=kept / total, complement=lost / total)
 
 
 def random(seed, like=None):
@@ -92,6 +94,9 @@ def random(seed, like=None):
     """
     ops = _ops.KERAS if like is None else _ops.ops_for(like)
     return Random(ops, key_of(ops, seed))
+
+
+SMALLEST = 1.1754944e-38  # number that all places tell from 0: compiled ones flush smaller ones to it
 
 
 def draw_weights(random, shape, alpha):
@@ -118,7 +123,7 @@ def draw_weights(random, shape, alpha):
     first = cosine >= 0
     weight = ops.where(first, 1.0 - smaller, smaller)
     complement = ops.where(first, smaller, 1.0 - smaller)
-    off = alpha <= 0
+    off = alpha < SMALLEST
     return ops.where(off, ops.ones_like(weight), weight), ops.where(off, ops.zeros_like(weight), complement)
 
 
@@ -237,7 +242,7 @@ def _blend(x, partner, weight, complement, dtype=None):
     wide = _ops.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
     mixed = ops.weighted_sum(ops.cast(x, wide), weight, ops.cast(partner, wide), complement)
-    return ops.cast(mixed if "float" in dtype else ops.round(mixed), dtype)
+    return ops.cast(mixed if _ops.is_float(dtype) else ops.round(mixed), dtype)
 
 
 def _paste(x, partner, keep, dtype):

@@ -4,6 +4,7 @@ import keras
 
 from keras_mixup import _checks
 from keras_mixup.functional import Mix, draw_weights, trailing
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
 
 
@@ -55,11 +56,12 @@ class CutMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    num_axes = None
+    axes = Argument(_checks.check_axes, count=None)
+    box_share = Argument(_checks.check_range)
 
     def __init__(self, alpha=1.0, *, box_share=(0.0, 1.0), **options):
         super().__init__(alpha, **options)
-        self.box_share = _checks.check_range("box_share", box_share)
+        self.box_share = box_share
 
     def draw(self, ops, random, shape):
         axes = self.axes_of(shape)
@@ -74,6 +76,7 @@ class CutMix(PasteLayer):
             begin, end = ops.maximum(centre - half, 0.0), ops.minimum(centre + half, size)
             inside = ops.logical_and(inside, _between(ops, begin, end, axis, shape))
             taken, whole = taken * (end - begin), whole * size
+        whole = ops.maximum(whole, 1.0)  # of images without elements nothing is taken
         return Mix((whole - taken) / whole, taken / whole, keep=ops.logical_not(inside))
 
     def get_config(self):

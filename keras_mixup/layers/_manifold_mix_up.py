@@ -3,6 +3,7 @@
 import keras
 
 from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
 from keras_mixup.layers._mixer import only_where
 
@@ -53,9 +54,11 @@ class ManifoldMixUp(MixUp):
     >>> history = model.fit(np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2]), verbose=0)
     """
 
+    num_positions = Argument(_checks.check_integer, lower=1, optional=False)
+
     def __init__(self, alpha=2.0, *, num_positions, **options):
         super().__init__(alpha, **options)
-        self.num_positions = _checks.check_integer("num_positions", num_positions, lower=1, optional=False)
+        self.num_positions = num_positions
 
     def get_config(self):
         return {**super().get_config(), "num_positions": self.num_positions}

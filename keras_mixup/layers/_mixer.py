@@ -59,8 +59,11 @@ class Mixer:
         """Mixes every batch of a `tf.data.Dataset`, under any Keras backend.
 
         The draws are a function of the layer's seed, the epoch and the position of the batch: the same in every
-        run, also with parallel calls; other ones in every epoch; resumed exactly from an iterator's checkpoint. A
-        dataset made anew, by another call of this method, begins with the first epoch again. (As for all of
+        run, also with parallel calls; other ones in every epoch. An iterator that is restored from a checkpoint goes on
+        with the same draws. (Which rows it gives is TensorFlow's part: with `shuffle` before a `repeat` it restores
+        them in another order, from the next epoch on, if the pipeline had read ahead into that epoch when the
+        checkpoint was saved.) A dataset made anew, by another call of this method, begins with the first epoch again;
+        so do not call it inside `interleave` or `flat_map`, where it is refused, but mix after them. (As for all of
         TensorFlow's seeds, its global seed counts too, if one is set.)
 
         Args:
@@ -72,11 +75,15 @@ class Mixer:
                 gives images of bytes back as bytes, rounded: a quarter of what is to be moved to an accelerator.
 
         Returns:
-            A `tf.data.Dataset` of the same form. Do not `cache` it: every epoch would repeat the same mixes. Do not
-            give it to the `tf.data` service, whose workers would each mix all of it: mix behind the service.
+            A `tf.data.Dataset` of the same form and length. Do not `cache` it: every epoch would repeat the same mixes.
+            Do not give it to the `tf.data` service, whose workers would each mix all of it: mix after the service.
 
         Raises:
             ValueError, TypeError: if the elements cannot be mixed, at once.
+            InvalidArgumentError: while it is iterated, for class indices out of range.
+
+        Warns:
+            UserWarning: if an element plainly is one sample, because `dataset.batch(...)` was forgotten.
 
         Example:
 
@@ -88,8 +95,10 @@ class Mixer:
         [(4, 3), (4, 3)]
         """
         self._check_place("`mix_dataset`")
+        _batch_checks.check_dataset(dataset)
         spec = self._unpack(*_batch_checks.check_dataset_element(dataset.element_spec))
         self._check_mixable(spec) if training else _batch_checks.check_rows(spec.leaves())
+        _batch_checks.warn_of_one_sample(spec.inputs, spec.labels)
         dtype = self._dtype_for(spec, dtype)
         self.built = True
         if not training:
@@ -130,6 +139,7 @@ class Mixer:
         ((4, 2), (4, 3), [1.0, 1.0, 1.0, 1.0])
         """
         self._check_place("`mix_numpy`")
+        _batch_checks.check_not_masked((inputs, labels, sample_weight))
         as_arrays = lambda nest: None if nest is None else keras.tree.map_structure(np.asarray, nest)
         batch = self._unpack(*map(as_arrays, (inputs, labels, sample_weight)))
         self._check_mixable(batch)
@@ -149,11 +159,12 @@ class Mixer:
         batch = self._unpack(*_batch_checks.check_dataset_element(element))
         self._check_mixable(batch)
         ops = _ops.ops_for(batch.inputs)
-        return self._apply(batch, self._draw(batch, Random(ops, ops.stack(key))), dtype).repack()
+        return _like(element, self._apply(batch, self._draw(batch, Random(ops, ops.stack(key))), dtype).repack())
 
     def _unmixed_element(self, element, dtype):
         element = element if len(element) > 1 else element[0]
-        return self._unmixed(self._unpack(*_batch_checks.check_dataset_element(element)), dtype).repack()
+        batch = self._unpack(*_batch_checks.check_dataset_element(element))
+        return _like(element, self._unmixed(batch, dtype).repack())
 
     def _unmixed(self, batch, dtype=None):
         """The batch as it is: inputs in this dtype, class indices as one-hot rows if `num_classes` is set."""
@@ -168,7 +179,8 @@ class Mixer:
     def _draw(self, batch, random):
         """The layer's draw, gated."""
         ops = random.ops
-        shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
+        rows, *sizes = ops.shape(keras.tree.flatten(batch.inputs)[0])
+        shape = (_batch_checks.check_rows_of_graph(ops, rows, batch.leaves()), *sizes)
         mix = self._drawn(ops, random, (1, *shape[1:]) if self.same_on_batch else shape)
         if mix.partner is None:
             mix = self._paired(mix, batch, random, shape[0])
@@ -209,7 +221,7 @@ class Mixer:
     def _check_mixable(self, batch):
         _batch_checks.check_rows(batch.leaves())
         for x in keras.tree.flatten(batch.inputs):
-            _batch_checks.check_inputs(_ops.dtype_of(x))
+            _batch_checks.check_inputs(_ops.dtype_of(x), batch.inputs)
         self._check_labels(batch)
 
     def _check_labels(self, batch):
@@ -221,6 +233,11 @@ class Mixer:
 
     def _check_place(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
+
+
+def _like(element, mixed):
+    """A mixed tuple as a named one, if the element was."""
+    return type(element)(*mixed) if hasattr(element, "_fields") else mixed
 
 
 def reverse(ops, mix):
