@@ -2,10 +2,12 @@
 
 import re
 import warnings
+from typing import ClassVar
 
 import keras
 
-from keras_mixup import _checks, _follow, _steps, _texts
+from keras_mixup import _follow, _steps, _texts
+from keras_mixup._wrapper import Wrapper
 
 # They read labels 0 and 1 as signs, and only if there are no others: blended ones would be taken as they are.
 READ_SIGNS = (keras.losses.hinge, keras.losses.squared_hinge)
@@ -14,7 +16,7 @@ COMPARE_SAMPLES = (keras.losses.circle,)
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
-class MixLoss(keras.losses.Loss):
+class MixLoss(Wrapper, keras.losses.Loss):
     """Wraps a loss, so that its labels follow the mix that a layer of the model made in this step.
 
     In a step with a mix, labels with the shape of the predictions are blended, `L(λ·y_a + (1 - λ)·y_b, ŷ)`, as the
@@ -54,12 +56,13 @@ class MixLoss(keras.losses.Loss):
     >>> history = model.fit(np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2]), verbose=0)
     """
 
+    wraps = "loss"
+    defaults: ClassVar = {"layer": None, "pairwise": None}
+
     def __init__(self, loss, *, layer=None, pairwise=None, name=None):
         self.loss = _as_loss(loss)
-        self._identifier = loss
         super().__init__(name=name or self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)
-        self.layer = layer
-        self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+        self._remember(loss, layer, pairwise)
         self._settled = False  # a mix was met, or its lack warned of
         _steps.followers.add(self)
 
@@ -76,17 +79,13 @@ class MixLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         return self.loss.call(y_true, y_pred)
 
-    def get_config(self):
-        return {
-            "loss": keras.saving.serialize_keras_object(self._identifier),
-            "layer": self.layer,
-            "pairwise": self.pairwise,
-            "name": self.name,
-        }
+    @property
+    def reduction(self):
+        return self.loss.reduction
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+    @reduction.setter
+    def reduction(self, reduction):
+        self.loss.reduction = reduction
 
     def _warn_if_never_met(self, mix):
         lack = _steps.lack_of_mix() if mix is None and not self._settled else None

@@ -1,12 +1,15 @@
 """`MixMetric`: any Keras metric, with labels that follow the mix made in this step."""
 
+from typing import ClassVar
+
 import keras
 
 from keras_mixup import _checks, _follow, _steps
+from keras_mixup._wrapper import Wrapper
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
-class MixMetric(keras.metrics.Metric):
+class MixMetric(Wrapper, keras.metrics.Metric):
     """Wraps a metric, so that its labels follow the mix that a layer of the model made in this step.
 
     In a step with a mix the metric is updated with both label sets, weighted λ and 1 - λ: accuracy is then the
@@ -37,14 +40,15 @@ class MixMetric(keras.metrics.Metric):
     ['accuracy', 'loss']
     """
 
+    wraps = "metric"
+    defaults: ClassVar = {"layer": None, "pairwise": True}
+
     def __init__(self, metric, *, layer=None, pairwise=True, name=None):
         inner = _as_metric(metric)
         super().__init__(name=name or inner.name, dtype=inner.dtype)
         self.metric = inner
-        self.layer = layer
-        self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+        self._remember(metric, layer, pairwise)
         _checks.check_metric(inner, self.pairwise)
-        self._identifier = metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         mix = _steps.mix_to_follow(self)
@@ -69,22 +73,10 @@ class MixMetric(keras.metrics.Metric):
     def reset_state(self):
         self.metric.reset_state()
 
-    def get_config(self):
-        return {
-            "metric": keras.saving.serialize_keras_object(self._identifier),
-            "layer": self.layer,
-            "pairwise": self.pairwise,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "metric": keras.saving.deserialize_keras_object(config["metric"])})
-
 
 def _as_metric(metric):
     if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-        return keras.metrics.MeanMetricWrapper(_accuracy, name=metric)
+        return _Accuracy(name=metric)
     found = keras.metrics.get(metric)
     if isinstance(found, keras.metrics.Metric):
         if isinstance(metric, str):
@@ -95,7 +87,12 @@ def _as_metric(metric):
     )
 
 
-def _accuracy(y_true, y_pred):
+class _Accuracy(keras.metrics.Accuracy):
     """What `compile(metrics=["accuracy"])` takes for labels and predictions of these shapes."""
-    kind = _follow.kind_of_labels(y_true, y_pred)
-    return getattr(keras.metrics, f"{kind}_accuracy")(y_true, y_pred)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        kind = _follow.kind_of_labels(y_true, y_pred)
+        hits = getattr(keras.metrics, f"{kind}_accuracy")(y_true, y_pred)
+        right = keras.ops.ones_like(hits)
+        mask = _follow.read_mask(y_pred)
+        super().update_state(hits, right if mask is None else _follow.with_mask(right, mask), sample_weight)

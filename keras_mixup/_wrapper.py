@@ -1,0 +1,52 @@
+"""Answer Keras as the wrapped loss or metric does."""
+
+import keras
+
+from keras_mixup import _checks
+
+
+class Wrapper:
+    """Base of `MixLoss` and `MixMetric`.
+
+    Keras reads more from a loss or a metric than it documents, such as the direction in which a metric improves.
+    What the wrapper lacks is therefore read from the wrapped object.
+    """
+
+    wraps = ""  # name of the argument, the attribute and the config key that hold the wrapped object
+
+    def _remember(self, identifier, layer, pairwise):
+        """Keeps the arguments as they were given: they are the config."""
+        self._identifier = identifier
+        self.layer = layer
+        self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+
+    def __getattr__(self, name):
+        wrapped = vars(self).get(self.wraps)
+        if wrapped is None or name.startswith("__"):  # not there yet, or a protocol of Python's
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(wrapped, name)
+
+    def __repr__(self):
+        parameters = {"layer": self.layer, "pairwise": self.pairwise}
+        said = "".join(f", {key}={value!r}" for key, value in parameters.items() if value != self.defaults[key])
+        return f"<{type(self).__name__}({self._wrapped_name()}) name={self.name}{said}>"
+
+    def __str__(self):
+        return repr(self)
+
+    def _wrapped_name(self):
+        if isinstance(self._identifier, str) or not callable(self._identifier):
+            return self._identifier
+        return getattr(self._identifier, "__name__", type(self._identifier).__name__)
+
+    def get_config(self):
+        return {
+            self.wraps: keras.saving.serialize_keras_object(self._identifier),
+            "layer": self.layer,
+            "pairwise": self.pairwise,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, cls.wraps: keras.saving.deserialize_keras_object(config[cls.wraps])})
