@@ -1,5 +1,7 @@
 """Answer Keras as the wrapped loss or metric does."""
 
+from typing import ClassVar
+
 import keras
 
 from keras_mixup import _checks
@@ -13,12 +15,15 @@ class Wrapper:
     """
 
     wraps = ""  # name of the argument, the attribute and the config key that hold the wrapped object
+    defaults: ClassVar[dict] = {}  # of the other arguments
 
-    def _remember(self, identifier, layer, pairwise):
+    def _remember(self, identifier, layer, pairwise, by):
         """Keeps the arguments as they were given: they are the config."""
         self._identifier = identifier
         self.layer = layer
         self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+        self.by = _checks.check_choice("by", by, (None, "sample", "element"))
+        self.followed_by = None  # "sample" or "element", as it was in the last step that was traced
 
     def __getattr__(self, name):
         wrapped = vars(self).get(self.wraps)
@@ -27,8 +32,9 @@ class Wrapper:
         return getattr(wrapped, name)
 
     def __repr__(self):
-        parameters = {"layer": self.layer, "pairwise": self.pairwise}
-        said = "".join(f", {key}={value!r}" for key, value in parameters.items() if value != self.defaults[key])
+        said = "".join(
+            f", {key}={getattr(self, key)!r}" for key, value in self.defaults.items() if getattr(self, key) != value
+        )
         return f"<{type(self).__name__}({self._wrapped_name()}) name={self.name}{said}>"
 
     def __str__(self):
@@ -42,8 +48,7 @@ class Wrapper:
     def get_config(self):
         return {
             self.wraps: keras.saving.serialize_keras_object(self._identifier),
-            "layer": self.layer,
-            "pairwise": self.pairwise,
+            **{key: getattr(self, key) for key in self.defaults},
             "name": self.name,
         }
 

