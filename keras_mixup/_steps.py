@@ -138,9 +138,11 @@ class training_step:
 def _end_of_loop(done, error):
     """What a block in a loop by hand has mixed is astray when it ends."""
     layer = done.layer()
+    if error is None and _tell(done):
+        return
     if done.mixes and layer is not None:
         _astray.add(layer)
-    if error is None and not _tell(done) and done.mixes and not done.followers:
+    if error is None and done.mixes and not done.followers:
         warnings.warn(_texts.LEFT.format(name=done.name), stacklevel=3)
 
 

@@ -105,6 +105,7 @@ def check(model, x, y=None, sample_weight=None):
     _checks.check_compiled(model)
     with _unchanged(model, x), _steps.watch() as passes:
         model.train_on_batch(x, y, sample_weight)
+    blind = [line for done in passes if done.calls_expected > 1 for line in _blind_outputs(model, x, done.layer())]
     led = {id(one): Followed(done.name, one.followed_by) for done in passes for one in done.followers}
     losses, metrics = _losses(model), _metrics(model)
     if not losses:  # a `train_step` of one's own
@@ -116,7 +117,7 @@ def check(model, x, y=None, sample_weight=None):
         layers,
         {name: led.get(id(loss)) for name, loss in losses.items()},
         {name: led.get(id(metric)) for name, metric in metrics.items()},
-        list(_advice(layers, passes, losses, metrics, led)),
+        [*_advice(layers, passes, losses, metrics, led), *blind],
     )
 
 
@@ -195,6 +196,25 @@ def _advice(layers, passes, losses, metrics, led):
         yield _NO_LOSS
 
 
+def _blind_outputs(model, x, layer):
+    """What to say of outputs that do not depend on the mix at one of the depths where `layer` may mix."""
+    clean, *mixed = (_outputs(model, x, layer, position) for position in range(layer.num_positions + 1))
+    for name in clean:
+        seen = [not np.array_equal(outputs[name], clean[name]) for outputs in mixed]
+        if any(seen) and not all(seen):
+            depths = ", ".join(str(depth) for depth, sees in enumerate(seen, 1) if not sees)
+            yield _BLIND.format(output=name, layer=layer.name, depths=depths)
+
+
+def _outputs(model, x, layer, position):
+    """The outputs by their names, of a training pass in which `layer` mixes at this position; 0 for none."""
+    with _unchanged(model, x), _steps.watch(), layer.mixing_at(position), _steps.training_step():
+        outputs = model(x, training=True)
+        if not isinstance(outputs, dict):
+            outputs = {f"output {i}": output for i, output in enumerate(keras.tree.flatten(outputs))}
+        return {name: keras.ops.convert_to_numpy(output) for name, output in outputs.items()}
+
+
 def _wrapped(wrapper, wrapped):
     return f"{wrapper}({wrapped!r})" if isinstance(wrapped, str) else f"{wrapper}({_name(wrapped)})"
 
@@ -223,4 +243,8 @@ _METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed la
 _NO_LOSS = (
     "No loss followed the mix. In a `train_step` of your own, call a `MixLoss` on the predictions. If there are no "
     "labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+)
+_BLIND = (
+    "Output {output!r} does not depend on what {layer!r} mixes at depth {depths}, but its labels would follow that mix. "
+    "Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their number."
 )
