@@ -48,21 +48,22 @@ class Case(NamedTuple):
     by: str  # "sample", or "element"
 
 
-def case_of(follower, mix, y_true, y_pred, class_axes):
+def case_of(follower, mix, y_true, y_pred, class_axes, by):
     """The mix as it holds for these labels: by sample, or by element where they are of elements that were pasted.
 
     Args:
         follower: the `MixLoss` or `MixMetric`.
         class_axes: tuple, the axes of labels like the predictions along which lie classes; `None` if nobody knows.
+        by: `"sample"`, `"element"`, or `None` to decide by the shapes.
     """
     _label_checks.check_batch(mix, y_pred)
     ops = _ops.KERAS
     y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
     place = None
-    if mix.keep is not None and follower.by != "sample":
+    if mix.keep is not None and by != "sample":
         keep, labels, predictions = (tuple(x.shape) for x in (mix.keep, y_true, y_pred))
         try:
-            place = _grid.find(keep, labels, predictions, class_axes, forced=follower.by == "element")
+            place = _grid.find(keep, labels, predictions, class_axes, forced=by == "element")
         except _grid.Unclear:
             raise _label_checks.unclear(follower, keep, labels, predictions) from None
     if place is None:

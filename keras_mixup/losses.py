@@ -21,6 +21,8 @@ COMPARE_CLASSES = (
     keras.losses.cosine_similarity,
     keras.losses.kl_divergence,
 )
+# Their labels are words, of which none belongs to one element.
+OF_SEQUENCES = (keras.losses.ctc,)
 SPARSE = keras.losses.sparse_categorical_crossentropy
 OF_KERAS = {function for function in vars(keras.losses).values() if callable(function)} - {SPARSE}
 
@@ -30,19 +32,33 @@ class MixLoss(Wrapper, keras.losses.Loss):
     """Wraps a loss, so that its labels follow the mix that a layer of the model made in this step.
 
     In a step with a mix, labels with the shape of the predictions are blended, `L(λ·y_a + (1 - λ)·y_b, ŷ)`, as the
-    paper says; class indices are followed in pairs, `λ·L(y_a, ŷ) + (1 - λ)·L(y_b, ŷ)`, and so are labels that a hinge
-    loss reads as signs, and masked ones. For losses linear in the labels, cross-entropies above all, the two are the
-    same number. Sample and class weights are exact: the terms
-    are `λ·w_a·L(y_a)` and `(1 - λ)·w_b·L(y_b)`. Then comes the wrapped loss's own reduction. Where parts of a sample
-    were pasted (`CutMix`) and the predictions are of its elements, pixels or time steps, λ is that of the element.
+    paper says. Class indices are followed in pairs, `λ·L(y_a, ŷ) + (1 - λ)·L(y_b, ŷ)`, and so are masked labels and
+    those of a hinge loss, which reads them as signs. For losses linear in the labels, cross-entropies above all, the
+    two are the same number. Sample and class weights are exact: the terms are `λ·w_a·L(y_a)` and
+    `(1 - λ)·w_b·L(y_b)`. Then comes the wrapped loss's own reduction. Masks of the predictions, and those that a loss
+    sets (`ignore_class`), count for the label set of their own sample; a mean is then one over the valid elements,
+    weighted by the shares.
 
-    In a step without a mix (`evaluate`, a model without a mixing layer) it is exactly the wrapped loss.
+    Where parts of a sample were pasted (`CutMix`), labels of elements, such as pixels or time steps, follow by element:
+    each has the label of its owner. That holds on the grid of the inputs, on one that an integer stride leads to (for
+    each axis), upsampled by an integer, and flattened in row-major order. At stride s the owner is that of every s-th
+    element, `keep[:, ::s, ::s]`. All other labels follow by sample, by λ. Dense labels whose grid cannot be told from
+    the shapes are refused, and `by` settles it. `keras_mixup.check` says which way each loss follows.
+
+    In a step without a mix (`evaluate`, a model without a mixing layer) it is exactly the wrapped loss, except that
+    weights of samples never run along a later axis.
+
+    Two things it cannot know. A function of your own, or a loss of your own class, that reads labels as signs, as
+    hinge losses do, needs `pairwise=True`. And an output that does not depend on the mixed inputs needs the plain loss:
+    this one would follow the mix of the step all the same.
 
     Args:
         loss: A `keras.losses.Loss`, a function `(y_true, y_pred) -> values`, or the name of a Keras loss.
         layer: String or `None`, the name of the mixing layer to follow, where a model has several of them in
             parallel branches.
         pairwise: `True` for pairs, `False` for blended labels, `None` (the default) to decide by the shapes.
+        by: `"element"` if each element has a label of its own, `"sample"` for one λ for all labels of a sample,
+            `None` (the default) to decide by the shapes. It matters only where parts are pasted.
         name: String, the name of the loss; that of the wrapped loss by default.
 
     Call arguments:
@@ -52,7 +68,8 @@ class MixLoss(Wrapper, keras.losses.Loss):
 
     Raises:
         RuntimeError: if the step holds several mixes, or one that may belong elsewhere.
-        ValueError: if the labels cannot follow: another batch size, a loss without a value for each sample.
+        ValueError: if the labels cannot follow: another batch size, a loss without a value for each sample, elements
+            whose place in the inputs cannot be told; and at once for a loss that compares samples (`Circle`).
 
     References:
         - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 2 and section 2.
@@ -80,13 +97,14 @@ class MixLoss(Wrapper, keras.losses.Loss):
         _steps.followers.add(self)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        if self._fn is SPARSE:
+        if self._fn is SPARSE and not any(map(keras.tree.is_nested, (y_true, y_pred))):
             _label_checks.check_sparse(self, tuple(y_true.shape), tuple(y_pred.shape))
         mix = _steps.mix_to_follow(self)
         self._warn_if_never_met(mix)
         if mix is None:
             return self._unmixed(y_true, y_pred, sample_weight)
-        case = _follow.case_of(self, mix, y_true, y_pred, self._class_axes())
+        by = "sample" if self._fn in OF_SEQUENCES else self.by
+        case = _follow.case_of(self, mix, y_true, y_pred, self._class_axes(), by)
         self.followed_by = case.by
         return (self._paired if self._pairs(case, sample_weight) else self._blended)(case, sample_weight)
 

@@ -13,7 +13,8 @@ class MixMetric(Wrapper, keras.metrics.Metric):
     """Wraps a metric, so that its labels follow the mix that a layer of the model made in this step.
 
     In a step with a mix the metric is updated with both label sets, weighted λ and 1 - λ: accuracy is then the
-    expected accuracy, and the sum of the weights is that of the batch. In a step without one (`evaluate`, a model
+    expected accuracy, and the sum of the weights is that of the batch. Labels of elements that were pasted follow by
+    element, as for `MixLoss`. In a step without one (`evaluate`, a model
     without a mixing layer) it is exactly the wrapped metric. It is logged under the wrapped metric's name.
 
     Args:
@@ -23,10 +24,13 @@ class MixMetric(Wrapper, keras.metrics.Metric):
             parallel branches.
         pairwise: `True` (the default) for both label sets; `False` for blended labels; `None` to decide by the
             shapes, as `MixLoss` does.
+        by: As for `MixLoss`: `"element"`, `"sample"`, or `None` (the default) to decide by the shapes.
         name: String, the name in the logs; that of the wrapped metric by default.
 
     Raises:
-        ValueError: if the metric counts in integers, as `MeanIoU` does if `dtype` is not given: λ would be cut to 0.
+        ValueError: if the metric counts in integers, as `MeanIoU` does if `dtype` is not given: λ would be cut to 0;
+            if it counts samples (`R2Score(num_regressors=...)`) or compares them, unless `pairwise=False`; if labels
+            are of elements whose place in the inputs cannot be told.
         RuntimeError: if the step holds several mixes, or one that may belong elsewhere.
 
     Example:
@@ -58,7 +62,7 @@ class MixMetric(Wrapper, keras.metrics.Metric):
         if mix is None:
             weight = self._aligned(y_true, y_pred, sample_weight)
             return self.metric.update_state(y_true, y_pred, sample_weight=weight)
-        case = _follow.case_of(self, mix, y_true, y_pred, _class_axes(self.metric, y_true, y_pred))
+        case = _follow.case_of(self, mix, y_true, y_pred, _class_axes(self.metric, y_true, y_pred), self.by)
         self.followed_by = case.by
         if self._blends(case, sample_weight):
             y_true, weight = _follow.blended(case, sample_weight)

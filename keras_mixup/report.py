@@ -245,6 +245,6 @@ _NO_LOSS = (
     "labels to follow, say so where the layer is called: `mixup(x, labels=())`."
 )
 _BLIND = (
-    "Output {output!r} does not depend on what {layer!r} mixes at depth {depths}, but its labels would follow that mix. "
-    "Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their number."
+    "Output {output!r} does not depend on what {layer!r} mixes at depth {depths}, but its labels would follow that "
+    "mix. Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their number."
 )
