@@ -13,37 +13,24 @@ from keras_mixup.losses import MixLoss
 from keras_mixup.metrics import MixMetric
 
 
-class Followed(NamedTuple):
-    """The layer whose mix a loss or a metric followed, and how.
-
-    Args:
-        layer: string, the name of the layer.
-        by: `"sample"`, one λ for all labels of a sample; `"element"`, each label by the owner of its element.
-    """
-
-    layer: str
-    by: str
-
-    def __str__(self):
-        return f"follows {self.layer!r} by {self.by}"
-
-
 class Report(NamedTuple):
     """What `check` has found; print it.
 
     Args:
         layers: dict, the name of each mixing layer and the shapes of the inputs that it mixed; an empty list if it
             did not mix.
-        losses: dict, each loss and the `(layer, by)` that it followed: the name of the layer, and `"sample"` for one λ
-            for all labels of a sample or `"element"` for labels that follow the owners of their elements; or `None`.
-        metrics: dict, the same for each metric.
+        losses: dict, each loss and the name of the layer whose mix it followed, or `None`.
+        metrics: dict, each metric and the name of the layer whose mix it followed, or `None`.
         advice: list of strings, what to change.
+        by: dict with the keys `"losses"` and `"metrics"`, each a dict like those: how the labels followed, by
+            `"sample"`, one λ for all labels of a sample, or by `"element"`, each label by the owner of its element.
     """
 
     layers: dict
     losses: dict
     metrics: dict
     advice: list
+    by: dict
 
     @property
     def ok(self):
@@ -57,15 +44,19 @@ class Report(NamedTuple):
         return "\n".join(
             [
                 *("Mixing layers", *_rows(self.layers, mixed)),
-                *("Losses", *_rows(self.losses, _how)),
-                *("Metrics", *_rows(self.metrics, _how)),
+                *("Losses", *self._followed("losses")),
+                *("Metrics", *self._followed("metrics")),
                 *([f"-> {line}" for line in self.advice] or ["Nothing to change."]),
             ]
         )
 
-
-def _how(followed):
-    return "follows no mix" if followed is None else str(followed)
+    def _followed(self, kind):
+        by = self.by[kind]
+        rows = {
+            name: f"follows {layer!r} by {by[name]}" if layer else "follows no mix"
+            for name, layer in getattr(self, kind).items()
+        }
+        return _rows(rows, str)
 
 
 def check(model, x, y=None, sample_weight=None):
@@ -106,7 +97,8 @@ def check(model, x, y=None, sample_weight=None):
     with _unchanged(model, x), _steps.watch() as passes:
         model.train_on_batch(x, y, sample_weight)
     blind = [line for done in passes if done.calls_expected > 1 for line in _blind_outputs(model, x, done.layer())]
-    led = {id(one): Followed(done.name, one.followed_by) for done in passes for one in done.followers}
+    led = {id(follower): done.name for done in passes for follower in done.followers}
+    by = {id(follower): follower.followed_by for done in passes for follower in done.followers}
     losses, metrics = _losses(model), _metrics(model)
     if not losses:  # a `train_step` of one's own
         losses = {f.name: f for done in passes for f in done.followers if isinstance(f, MixLoss)}
@@ -118,6 +110,10 @@ def check(model, x, y=None, sample_weight=None):
         {name: led.get(id(loss)) for name, loss in losses.items()},
         {name: led.get(id(metric)) for name, metric in metrics.items()},
         [*_advice(layers, passes, losses, metrics, led), *blind],
+        {
+            "losses": {name: by.get(id(loss)) for name, loss in losses.items()},
+            "metrics": {name: by.get(id(metric)) for name, metric in metrics.items()},
+        },
     )
 
 
@@ -246,5 +242,6 @@ _NO_LOSS = (
 )
 _BLIND = (
     "Output {output!r} does not depend on what {layer!r} mixes at depth {depths}, but its labels would follow that "
-    "mix. Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their number."
+    "mix. Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their "
+    "number."
 )

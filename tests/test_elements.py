@@ -325,10 +325,11 @@ def test_check_says_which_way_each_loss_and_metric_follows():
 
     report = check(model, images(8, 6), {"mask": classes(4, 3), "kind": classes()})
 
-    assert report.losses == {"mask": ("cut", "element"), "kind": ("cut", "sample")}
+    assert report.losses == {"mask": "cut", "kind": "cut"}
+    assert report.by["losses"] == {"mask": "element", "kind": "sample"}
     assert "  mask: follows 'cut' by element" in str(report)
     assert "  kind: follows 'cut' by sample" in str(report)
-    assert sorted(followed.by for followed in report.metrics.values()) == ["element", "sample"]
+    assert sorted(report.by["metrics"].values()) == ["element", "sample"]
 
 
 def test_a_mix_that_blends_everything_has_one_share_for_each_sample():
