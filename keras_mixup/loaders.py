@@ -4,6 +4,7 @@ Each mixes by `layer.mix_numpy`, on the CPU and in the worker. None counts batch
 starts with a copy of it, and would repeat what another worker, or another epoch, has drawn.
 """
 
+import itertools
 import os
 import random
 from collections.abc import Callable
@@ -30,8 +31,8 @@ class MixCollate:
             (`batch_size=None`): `torch.utils.data.default_convert`.
         training: Boolean. `False` for validation data: nothing is mixed, but labels and dtypes come out as they do for
             the training data.
-        dtype: String or `None`, the dtype of the inputs, as for `mix_dataset`. Instead of bfloat16, which NumPy lacks,
-            they come out as float32.
+        dtype: String or `None`, the dtype of the inputs, as for `mix_dataset`; by default the layer's compute dtype, or
+            float32 where that is bfloat16, which NumPy lacks.
 
     Returns:
         When called with samples: the batch as PyTorch tensors on the CPU.
@@ -68,9 +69,7 @@ class MixCollate:
         import torch
 
         batch = keras.tree.map_structure(_to_numpy, self._collated(samples))
-        dtype = self.dtype or self.layer.compute_dtype
-        dtype = "float32" if dtype == "bfloat16" else dtype
-        mixed = _mix(self.layer, batch, self._seed(), self.training, dtype)
+        mixed = _mix(self.layer, batch, self._seed(), self.training, self.dtype)
         to_torch = lambda x: torch.from_numpy(np.require(x, requirements=["C", "W"]))
         return keras.tree.map_structure(to_torch, mixed)
 
@@ -119,11 +118,14 @@ class MixPyDataset(keras.utils.PyDataset):
     `keras.utils.set_random_seed`.) `fit` counts the epochs, and so does every loop over the dataset. To resume a
     training, set `epoch`: `batches.epoch = initial_epoch`.
 
+    Do not give `class_weight` to `fit` with it: Keras takes the weight of the greater share of mixed labels. Sample
+    weights, as a third part of each batch, are exact.
+
     Args:
         layer: A mixing layer, such as `MixUp(alpha=0.2, num_classes=10)`.
         dataset: A `keras.utils.PyDataset` of `(x, y)`, `(x, y, sample_weight)` or Keras sample dicts.
         training: As for `MixCollate`.
-        dtype: String or `None`, the dtype of the inputs, as for `mix_dataset`.
+        dtype: As for `MixCollate`.
         **options: `workers`, `use_multiprocessing` and `max_queue_size`; by default those of `dataset`.
 
     Raises:
@@ -174,8 +176,9 @@ class MixPyDataset(keras.utils.PyDataset):
         return _mix(self.layer, self.dataset[index], seed, self.training, self.dtype)
 
     def __iter__(self):
+        indices = itertools.count() if self.num_batches is None else range(self.num_batches)
         try:
-            yield from super().__iter__()
+            yield from (self[index] for index in indices)
         finally:
             self.epoch += 1
 
@@ -199,7 +202,7 @@ class MixMap:
     Args:
         layer: A mixing layer, such as `MixUp(alpha=0.2, num_classes=10)`.
         training: As for `MixCollate`. With `False` also for `dataset.map`.
-        dtype: String or `None`, the dtype of the inputs, as for `mix_dataset`.
+        dtype: As for `MixCollate`.
 
     Raises:
         TypeError, ValueError: for what `layer` cannot mix here, such as integer labels without `num_classes`.
@@ -249,6 +252,8 @@ def _become_grain_transform():
 def _mix(layer, batch, seed, training, dtype):
     """The batch, mixed or only encoded, in the form that it came in."""
     parts = _parts(batch)
+    if dtype is None and layer.compute_dtype == "bfloat16":
+        dtype = "float32"
     if training:
         mixed = layer.mix_numpy(*parts, seed=seed, dtype=dtype)
     else:

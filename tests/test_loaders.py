@@ -20,6 +20,7 @@ ROWS, BATCH = 24, 8
 EYE = np.eye(ROWS, dtype="float32")
 MIXUP = MixUp(alpha=1.0)
 BACKEND = keras.backend.backend()
+OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13)
 
 
 def draws(batches):
@@ -128,11 +129,19 @@ class TestGrain:
         for x, y in batches:
             np.testing.assert_array_equal(x, y)
 
+    @pytest.mark.skipif(OLD, reason="this Keras does not train on grain")
     def test_keras_trains_on_it(self):
         batches = self.batches().repeat().random_map(MixMap(MIXUP)).to_iter_dataset()
 
         losses = losses_of(batches, steps_per_epoch=3)
         assert losses[0] != losses[1]
+
+    @pytest.mark.skipif(OLD, reason="this Keras does not train on grain")
+    def test_keras_trains_in_bfloat16(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        batches = self.batches().repeat().random_map(MixMap(MixUp(1.0))).to_iter_dataset()
+
+        assert losses_of(batches, steps_per_epoch=3)[0] > 0
 
 
 class Batches(keras.utils.PyDataset):
@@ -282,6 +291,11 @@ class TestPyDataset:
         np.testing.assert_array_equal(x, EYE[:BATCH])
         np.testing.assert_array_equal(y, EYE[:BATCH])
         check_epoch(list(MixPyDataset(MixUp(1.0, num_classes=ROWS), Indices())))
+
+    def test_keras_trains_in_bfloat16(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+
+        assert losses_of(MixPyDataset(MixUp(1.0), Batches()))[0] > 0
 
     def test_keras_trains_and_validates_on_it(self):
         mixup = MixUp(1.0, num_classes=ROWS)
@@ -492,6 +506,11 @@ class TestDataLoader:
 
         assert x.dtype == torch.float32
         torch.testing.assert_close(x, y, atol=0.01, rtol=0)
+
+    def test_keras_trains_in_bfloat16(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+
+        assert losses_of(loaders(collate_fn=MixCollate(MixUp(1.0))))[0] > 0
 
     def test_batches_that_are_not_collated_are_told_apart(self):
         """`batch_size=None` hands over an element of the dataset: its default would stack inputs and labels."""
