@@ -323,15 +323,17 @@ def mix_to_follow(follower):
     return passes[0].mixes[0]
 
 
-def lack_of_mix():
-    """Why a loss meets no mix in the running step, as a text; `None` if that may well be right."""
+def lack_of_mix(name):
+    """Says why the loss `name` meets no mix in the running step; `None` if that may well be right."""
     step = _current()
     passes = _open.get(step, Step())
     if _steps.watchers or any(done.unsaid for done in passes.values()):
         return None
     if _stack.is_training(step):
-        return _texts.NEVER_MET
-    return _texts.EMPTY_BLOCK if step in _steps.blocks and not passes else None
+        clean = [done for done in passes.values() if done.clean]
+        text = _texts.TOLD_NOT if clean else _texts.NEVER_MET
+        return text.format(name=name, names=_names(clean))
+    return _texts.EMPTY_BLOCK.format(name=name) if step in _steps.blocks and not passes else None
 
 
 def _check_calls(done):

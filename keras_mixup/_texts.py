@@ -20,9 +20,10 @@ CLEAN = (
 UNKNOWN = "No layer of the name {name!r} mixed in this step. Received: layer={name!r}; layers that mixed: {names}."
 UNFOLLOWED = (
     "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
-    "trained on hard targets. Wrap the loss, `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`, and the "
-    "metrics, `metrics=[MixMetric('accuracy')]`. If there are no labels to follow, say so where the layer is called: "
-    "`mixup(x, labels=())`."
+    "trained on hard targets.\n"
+    'Wrap what must follow: `model.compile("adam", **follow_mix(loss=..., metrics=[...]))`.\n'
+    "Or wrap the loss alone: `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`.\n"
+    "If there are no labels to follow, say so where the layer is called: `mixup(x, labels=())`."
 )
 LEFT = (
     "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
@@ -77,6 +78,14 @@ NEVER_MET = (
     "it wraps. To mix in the model, put a mixing layer into it, `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), "
     "...])`, and let it be called with `training=True`. If the batches are mixed in the input pipeline, or not at "
     "all, use the wrapped loss itself."
+)
+TOLD_NOT = (
+    "`MixLoss` {name!r} found no mix to follow: {names} was told `training=False` in this training step, so it is the "
+    "loss that it wraps.\n"
+    "From Keras 3.16 on, `backbone(x, training=False)` says it to every layer that is called later, too: leave it out, "
+    "`backbone.trainable = False` is enough.\n"
+    "In a subclassed model, pass `training` on: `self.mixup(x, training=training)`.\n"
+    "If nothing is to be mixed, use the wrapped loss itself."
 )
 POSITIONS = (
     "Layer {name!r} is to be called at {expected} depths of the model (num_positions={expected}), one of which mixes "

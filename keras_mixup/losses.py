@@ -120,9 +120,9 @@ class MixLoss(Wrapper, keras.losses.Loss):
         self.loss.reduction = reduction
 
     def _warn_if_never_met(self, mix):
-        lack = _steps.lack_of_mix() if mix is None and not self._settled else None
+        lack = _steps.lack_of_mix(self.name) if mix is None and not self._settled else None
         if lack:
-            warnings.warn(lack.format(name=self.name), stacklevel=3)
+            warnings.warn(lack, stacklevel=3)
             self._settled = True
         self._settled = self._settled or mix is not None
 

@@ -232,8 +232,9 @@ _NOT_TRAINED = (
     "or take it out."
 )
 _LOSS = (
-    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}. If its output does "
-    "not depend on the mixed inputs, it is right as it is."
+    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}, or let everything "
+    'follow, `compile("adam", **follow_mix(loss=..., metrics=[...]))`. If its output does not depend on the mixed '
+    "inputs, it is right as it is."
 )
 _METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}."
 _NO_LOSS = (

@@ -156,7 +156,8 @@ def fine_tuned():
     backbone.trainable = False
     back = keras.Sequential([keras.Input((20,)), dense(3)])
     inputs = keras.Input((4, 5))
-    return Case(keras.Model(inputs, back(mixup()(backbone(inputs, training=False)))), backbone, back)
+    # Not `training=False`: from Keras 3.16 on every layer that is called later is told so, too.
+    return Case(keras.Model(inputs, back(mixup()(backbone(inputs)))), backbone, back)
 
 
 def fit(case, **options):
