@@ -68,7 +68,11 @@ class Argument:
         self.name = name
 
     def __get__(self, layer, owner=None):
-        return self if layer is None else layer.__dict__[self.name]
+        if layer is None:
+            return self
+        if self.name not in layer.__dict__:
+            raise AttributeError(f"`{self.name}` has not been assigned yet.")
+        return layer.__dict__[self.name]
 
     def __set__(self, layer, value):
         if layer.built:
