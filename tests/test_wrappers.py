@@ -26,6 +26,7 @@ def build(metric, loss=None, optimizer="sgd"):
 def tensorboard(path, monitor):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("TensorBoard writes with TensorFlow")
+    pytest.importorskip("tensorboard")
     return callbacks.TensorBoard(path)
 
 
