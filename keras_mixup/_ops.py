@@ -450,12 +450,16 @@ def value_at_hand(key):
         return None
 
 
-@functools.cache
 def gradient_functions():
     """The code of the public functions that compute gradients, where a backward pass may run Python once more.
 
-    Both PyTorch and TensorFlow call a rematerialised part again. JAX replays what it has traced.
+    Both PyTorch and TensorFlow call a rematerialised part again. JAX and `torch.compile` replay what they have traced.
     """
+    return frozenset() if is_compiling() else _gradient_functions()
+
+
+@functools.cache
+def _gradient_functions():
     backend = keras.backend.backend()
     if backend == "torch":
         import torch
