@@ -101,8 +101,8 @@ def test_accuracy_is_one_to_keras(name):
 
 def test_what_a_wrapper_is_asked_for_comes_from_the_wrapped():
     """Name, dtype, reduction, the variables, and the wrapped one's own attributes."""
-    loss = losses.SparseCategoricalCrossentropy(True, ignore_class=9, reduction="sum", name="mine", dtype="float64")
-    metric = metrics.SparseTopKCategoricalAccuracy(k=2, name="top2", dtype="float64")
+    loss = losses.SparseCategoricalCrossentropy(True, ignore_class=9, reduction="sum", name="mine", dtype="float16")
+    metric = metrics.SparseTopKCategoricalAccuracy(k=2, name="top2", dtype="float16")
     mix_loss, mix_metric = MixLoss(loss), MixMetric(metric)
 
     for name in ("name", "dtype", "reduction", "fn", "from_logits", "ignore_class"):
