@@ -65,6 +65,11 @@ def threads_in_backward():
     return {thread for thread, frame in running if thread != own and _computes_gradients(frames(frame))}
 
 
+def running_threads():
+    """The numbers of the threads that run."""
+    return sys._current_frames().keys()
+
+
 def frames(frame: types.FrameType | None = None):
     """The running frames of this thread, or those below `frame`, the innermost first."""
     frame = frame or sys._getframe(1)

@@ -38,6 +38,7 @@ class Pass:
         self.unsaid = 0  # of these, calls that were not told whether they train
         self.labelled = 0  # calls that mixed their labels themselves
         self.drawn = []  # every mix, followed or not: what a backward pass that calls the layer again must get
+        self.repeats = 0  # calls of a backward pass that got one of them again
         self.followers = []  # losses and metrics
         self.shapes = []  # of the inputs, call by call
 
@@ -77,7 +78,7 @@ class Closed(NamedTuple):
     """A step in which a mix was let go of, because the metrics of the layers were asked for their results."""
 
     model: Any  # weak reference
-    instruction: int  # of `train_step`, at which they were asked
+    code: Any  # of its `train_step`
     names: str  # of the layers
 
 
@@ -93,6 +94,7 @@ class _Steps(threading.local):
 _steps = _Steps()
 _open: dict = {}  # frame or block -> Step, of all threads: a backward pass may look for its step from another one
 _astray: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside the steps of Keras, in whatever thread
+_unrepeated: weakref.WeakSet = weakref.WeakSet()  # layers with a draw that a backward pass may still ask for
 _unended: weakref.WeakSet = weakref.WeakSet()  # layers that were warned of, because no model ends their step
 _ended: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # layer -> the models that end its step
 followers: weakref.WeakSet = weakref.WeakSet()  # every `MixLoss`
@@ -140,6 +142,8 @@ def _end_of_loop(done, error):
     layer = done.layer()
     if error is None and _tell(done):
         return
+    if done.drawn and not done.repeats and layer is not None:
+        _unrepeated.add(layer)
     if done.mixes and layer is not None:
         _astray.add(layer)
     if error is None and done.mixes and not done.followers:
@@ -183,8 +187,9 @@ def watch():
 
 
 def forget():
-    """Forgets which layers mixed outside any step."""
+    """Forgets which layers mixed outside any step, or in a block that is over."""
     _astray.clear()
+    _unrepeated.clear()
 
 
 def pass_of(layer):
@@ -244,8 +249,9 @@ def mix_to_repeat(layer):
     if not passes and not _stack.is_backward():
         return None
     drawn = [mix for done in passes for mix in done.drawn]
-    if len(drawn) != 1 or passes[0].calls_expected != 1:
+    if len(drawn) != 1 or passes[0].calls_expected != 1 or layer in _unrepeated:
         raise RuntimeError(_texts.RECOMPUTED.format(name=layer.name))
+    passes[0].repeats += 1
     return drawn[0]
 
 
@@ -253,7 +259,7 @@ def _passes_to_repeat(layer):
     """The passes in which `layer` drew a mix and to which a backward pass belongs, if one is running."""
     step = _current()
     if _stack.is_backward():
-        here = _drawn_in([step, getattr(step, "around", None)], layer)[:1]
+        here = _drawn_in([step, getattr(step, "around", None)], layer)
         return here or _drawn_in(
             [s for s, passes in list(_open.items()) if passes.thread != threading.get_ident()], layer
         )
@@ -281,7 +287,7 @@ def end(layer):
         _open.pop(step, None)
     if done is None or _tell(done):
         return None
-    if done.mixes and not done.led_a_loss:
+    if done.mixes and not done.led_a_loss and layer not in _unended:
         return _texts.UNFOLLOWED.format(name=done.name)
     mixed = passes.mixed or any(other.mixes for other in passes.values())
     if done.unsaid and not mixed and _stack.is_training(step):
@@ -293,7 +299,7 @@ def _close(step, mixes):
     """Remembers that a loss which comes later in this step would be too late."""
     alive = {id(frame) for frame in _stack.frames()}
     _steps.closed = {key: closed for key, closed in _steps.closed.items() if key in alive}
-    _steps.closed[id(step)] = Closed(weakref.ref(_stack.model_of(step)), step.f_lasti, _names(mixes))
+    _steps.closed[id(step)] = Closed(weakref.ref(_stack.model_of(step)), step.f_code, _names(mixes))
 
 
 def mix_to_follow(follower):
@@ -306,8 +312,8 @@ def mix_to_follow(follower):
     if step is None:
         _refuse_astray(follower)
     inside = _open.get(step, Step())
-    if step in _steps.blocks and not inside:
-        _refuse_elsewhere(follower)
+    if step is not None and not any(done.mixes for done in inside.values()):
+        _refuse_elsewhere(follower, step, inside)
     passes = [done for done in inside.values() if done.mixes]
     if not passes:
         _refuse_late(follower, step, inside.finished)
@@ -344,20 +350,26 @@ def _check_calls(done):
         raise RuntimeError(_texts.CLEAN.format(name=done.name))
 
 
-def _refuse_elsewhere(follower):
-    """In a block in which no layer was called."""
+def _refuse_elsewhere(follower, step, inside):
+    """In a step in which nothing was mixed, while something was around it, or before it."""
+    is_block = step in _steps.blocks
+    if inside and not is_block:
+        return
     own = [passes for passes in list(_open.values()) if passes.thread == threading.get_ident()]
-    around = [done for passes in own for done in passes.values() if done.mixes]
+    around = [done for passes in own for key, done in passes.items() if done.mixes and key not in inside]
     if around:
         raise RuntimeError(_texts.ELSEWHERE.format(name=type(follower).__name__, names=_names(around)))
-    if _astray:
+    if _astray and is_block and not inside:
         raise RuntimeError(_texts.BEFORE_BLOCK.format(name=type(follower).__name__, names=_names(_astray)))
 
 
 def _refuse_astray(follower):
-    """Outside any step, once a layer has mixed outside one."""
-    if _astray:
-        raise RuntimeError(_texts.ASTRAY.format(name=type(follower).__name__, names=_names(_astray)))
+    """Outside any step, once a layer has mixed outside one, or while another thread is in a step with a mix."""
+    running = _stack.running_threads() if _open else ()
+    others = [passes for passes in list(_open.values()) if passes.thread in running]
+    elsewhere = [done for passes in others for done in passes.values() if done.mixes]
+    if _astray or elsewhere:
+        raise RuntimeError(_texts.ASTRAY.format(name=type(follower).__name__, names=_names([*_astray, *elsewhere])))
 
 
 def _refuse_late(follower, step, finished):
@@ -365,17 +377,23 @@ def _refuse_late(follower, step, finished):
     if finished:
         raise RuntimeError(_texts.AFTER_BLOCK.format(name=type(follower).__name__, names=_names(finished)))
     closed = _steps.closed.get(id(step))
-    if closed is None or closed.model() is not _stack.model_of(step) or step.f_lasti < closed.instruction:
-        return  # the frame of another step, in the same place of memory
+    if closed is None or closed.model() is not _stack.model_of(step) or closed.code is not step.f_code:
+        return  # or the frame of another step, in the same place of memory
     raise RuntimeError(_texts.LATE.format(name=type(follower).__name__, names=closed.names))
 
 
 def warn_if_never_ended(layer):
-    """A model that overrides `metrics` does not say when its step is over; then the lack of a loss is told at once."""
+    """Tells of the lack of a loss at once where the end of a step may not be seen.
+
+    A model that overrides `metrics`, or a `train_step` that does not read them, does not say when its step is over.
+    """
     step = _current()
-    if layer in _unended or not _stack.is_training(step) or _steps.watchers or _is_ended(step, layer):
+    if layer in _unended or not _stack.is_training(step) or _steps.watchers:
         return
-    if _cannot_follow(_stack.model_of(step)):
+    model = _stack.model_of(step)
+    if type(model).train_step is keras.Model.train_step and _is_ended(step, layer):
+        return
+    if _cannot_follow(model):
         _unended.add(layer)
         warnings.warn(_texts.UNFOLLOWED.format(name=layer.name), stacklevel=3)
 
@@ -436,9 +454,10 @@ def _drop_dead():
 
 def _warn_of_dead(step, done):
     layer = done.layer()
-    if layer is None or layer in _unended or not done.mixes or done.led_a_loss or not _stack.is_training(step):
+    if layer is None or not done.mixes or done.led_a_loss:
         return
-    if not _is_ended(step, layer):
+    _astray.add(layer)
+    if layer not in _unended and _stack.is_training(step) and not _is_ended(step, layer):
         _unended.add(layer)
         warnings.warn(_texts.UNFOLLOWED.format(name=done.name), stacklevel=2)
 

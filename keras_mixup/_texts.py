@@ -32,9 +32,10 @@ LEFT = (
     "`mixup(x, labels=())`."
 )
 ELSEWHERE = (
-    "`{name}` was called in a `with training_step():` block in which no layer was called, while {names} mixed in the "
-    "step around it. Put the call of the model and its loss into the same block, or both outside of it. For "
-    "predictions that were never mixed use the loss or the metric itself, without the wrapper."
+    "`{name}` was called in a step of its own (a `with training_step():` block, a `test_step` inside another step) in "
+    "which no layer mixed, while {names} mixed in the step around it.\n"
+    "Put the call of the model and its loss into the same block, or both outside it.\n"
+    "For predictions that were never mixed, use the loss or the metric itself, without the wrapper."
 )
 BEFORE_BLOCK = (
     "`{name}` was called in a `with training_step():` block in which no mixing layer was called, but {names} mixed "

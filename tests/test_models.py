@@ -485,6 +485,40 @@ class TestTorchCheckpoint:
         model.fit(np.reshape(X, (len(X), -1)), Y, batch_size=ROWS, epochs=2, shuffle=False, verbose=0)
         return model.layers[-1].kernel
 
+    @pytest.mark.parametrize("inside", ["a later block", "a train_step"])
+    def test_a_backward_pass_over_two_blocks_is_refused(self, inside):
+        """It calls the layer twice, and the blocks do not tell which mix belongs to which call."""
+        import torch
+
+        layer, loss_fn = mixup(), MixLoss("mse")
+        xs = [torch.nn.Parameter(torch.eye(ROWS)) for _ in range(2)]
+
+        def forward(x):
+            y = torch.utils.checkpoint.checkpoint(lambda x: layer(x, training=True) ** 2, x, use_reentrant=False)
+            return loss_fn(np.zeros((ROWS, ROWS), "float32"), y)
+
+        class Model(keras.Model):
+            def train_step(self, data):
+                losses = []
+                for x in xs:
+                    with training_step():
+                        losses.append(forward(x))
+                sum(losses).backward()
+
+        def in_the_later_block():
+            with training_step():
+                first = forward(xs[0])
+            with training_step():
+                (first + forward(xs[1])).backward()
+
+        with pytest.raises(RuntimeError, match=r"(?s)rematerialised.*one of several"):
+            in_the_later_block() if inside == "a later block" else Model().train_step(None)
+
+    def test_steps_one_after_the_other_repeat_their_own_mix(self):
+        gradients = [self.backward(True, False)[0] for _ in range(2)]
+
+        np.testing.assert_array_equal(*gradients)
+
     def test_a_mix_in_a_bare_loop_is_refused_when_it_is_called_again(self):
         import torch
 

@@ -391,6 +391,65 @@ class TestBlocksInTheWrongPlace:
 
         assert number(loss) == pytest.approx(plain_loss(model), rel=1e-5)
 
+    def test_a_clean_pass_of_a_teacher_in_the_block_does_not_hide_the_mix_around_it(self, how):
+        teacher = build(name="teacher_mix")
+
+        class Student(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                with training_step():
+                    teacher(x, training=False)
+                    return self.loss(y, y_pred)
+
+        model = Student(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
+            model.train_on_batch(X, Y)
+
+    def test_a_loss_in_a_test_step_inside_a_training_step_is_refused(self, how):
+        class Nested(Own):
+            def test_step(self, y, y_pred):
+                return self.loss(y, y_pred)
+
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return self.test_step(y, y_pred)
+
+        model = Nested(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
+            model.train_on_batch(X, Y)
+
+    def test_a_function_that_is_called_as_a_step_is_none(self):
+        """Its mix is over when it returns."""
+
+        def train_step(model, x):
+            return model(x, training=True)
+
+        model = build()
+        predictions = train_step(model, X)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
+            model.loss(Y, predictions)
+
+    def test_a_loss_in_another_thread_than_the_block_is_refused(self):
+        model, raised = build(), []
+
+        def ask(predictions):
+            try:
+                model.loss(Y, predictions)
+            except RuntimeError as error:
+                raised.append(str(error))
+
+        with training_step():
+            predictions = model(X, training=True)
+            thread = threading.Thread(target=ask, args=(predictions,))
+            thread.start()
+            thread.join()
+            model.loss(Y, predictions)
+
+        assert "'mix' mixed outside one" in raised[0]
+
 
 class TestStepsOfOtherForms:
     """A `train_step` is known by its model, not by the names in it."""
@@ -473,6 +532,29 @@ class TestResultsReadTooEarly:
         with pytest.raises(RuntimeError, match="after the metrics of the model were read"):
             model.train_on_batch(X, Y)
 
+    def test_a_metric_after_the_first_result_of_a_loop_is_refused(self):
+        """`update_state` and `result` in turn, metric by metric."""
+
+        class InTurn(Own):
+            def compute_metrics(self, x, y, y_pred, sample_weight=None):
+                for metric in [*self.metrics, self.last]:
+                    if isinstance(metric, MixMetric):
+                        metric.update_state(y, y_pred)
+                    metric.result()
+                return {}
+
+        model = InTurn(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, run_eagerly=True)
+        model.last = MixMetric("accuracy")
+        tail = MixMetric("accuracy", name="tail")
+        model.compute_metrics = lambda x, y, y_pred, sample_weight=None: [
+            InTurn.compute_metrics(model, x, y, y_pred),
+            tail.update_state(y, y_pred),
+        ]
+
+        with pytest.raises(RuntimeError, match="after the metrics of the model were read"):
+            model.train_on_batch(X, Y)
+
     def test_a_step_after_it_has_its_own_mix(self, how):
         expected = [train(model) for model in [build(how)] for _ in range(2)]
         model = build(how)
@@ -521,6 +603,23 @@ class TestModelsThatOverrideMetrics:
         losses = [model.fit(X, Y, batch_size=8, shuffle=False, verbose=0).history for _ in range(2)]
 
         assert len(losses) == 2
+
+    def test_a_step_that_does_not_read_its_metrics_is_told_too(self):
+        class Silent(Own):
+            def train_step(self, *args):
+                x, y = args[-1]
+                return {"loss": self.compute_loss(x, y, self(x, training=True))}
+
+        other = build()
+        model = Silent(lambda training: training)
+        plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.0), plain, run_eagerly=True)
+
+        with pytest.warns(UserWarning, match="'mix' mixed its inputs, but no loss followed") as caught:
+            [model.train_step((keras.ops.convert_to_tensor(X), Y)) for _ in range(2)]
+
+        assert count(caught, "no loss followed") == 1
+        assert other.loss is not None
 
     def test_a_loss_that_no_attribute_holds_is_told_of_when_the_step_is_over(self):
         """An eager step; whether a `MixLoss` somewhere follows is known only then."""
@@ -676,7 +775,7 @@ class TestMixesThatNoLossFollows:
         model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
 
         with pytest.raises(
-            RuntimeError, match=r"`MixLoss` was called in a .* block in which no layer was called.*'mix'"
+            RuntimeError, match=r"(?s)`MixLoss` was called in a step of its own .*'mix' mixed in the step around"
         ):
             model.train_on_batch(X, Y)
 
