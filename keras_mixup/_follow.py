@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_mixup import _batch_checks, _grid, _label_checks, _ops
-from keras_mixup.functional import blend, blend_labels, partners_of, reverse_keep, shares, trailing
+from keras_mixup.functional import (
+    blend,
+    blend_element_labels,
+    blend_labels,
+    partners_of,
+    reverse_keep,
+    shares,
+    trailing,
+)
 
 
 def like_predictions(y_true, y_pred):
@@ -46,6 +54,7 @@ class Case(NamedTuple):
     y_true: Any
     y_pred: Any
     by: str  # "sample", or "element"
+    expanded: bool = False  # whether labels and predictions were given an axis for the one value of each element
 
 
 def case_of(follower, mix, y_true, y_pred, class_axes, by):
@@ -69,9 +78,10 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
     if place is None:
         return Case(mix._replace(keep=None), y_true, y_pred, "sample")
     averaged = place.labels if class_axes is None else ()
-    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, averaged)
+    expanded = len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) - 1 in averaged
+    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, expanded)
     keep = _grid.onto_labels(ops, mix.keep, place, len(y_true.shape))
-    return Case(mix._replace(keep=keep), y_true, y_pred, "element")
+    return Case(mix._replace(keep=keep), y_true, y_pred, "element", expanded)
 
 
 def _as_tensor(y_pred):
@@ -79,10 +89,9 @@ def _as_tensor(y_pred):
     return y_pred if keras.ops.is_tensor(y_pred) else keras.ops.convert_to_tensor(y_pred)
 
 
-def _with_values_on_last_axis(y_true, y_pred, of_elements):
+def _with_values_on_last_axis(y_true, y_pred, on_last):
     """Labels and predictions whose last axis, over which losses average, holds the values of one element."""
     missing = len(y_pred.shape) - len(y_true.shape)
-    on_last = missing == 0 and len(y_true.shape) - 1 in of_elements
     if on_last or (missing == 1 and y_pred.shape[-1] == 1):
         y_true = _ops.KERAS.expand_dims(y_true, -1)
     if on_last or (missing == -1 and y_true.shape[-1] == 1):
@@ -99,11 +108,7 @@ def blended(case, sample_weight):
         return (blend_labels(y_true, mix) if mix.keep is None else blend(y_true, mix)), None
     if mix.keep is None:
         return blend_labels(y_true, mix, _rowwise(sample_weight, y_true))
-    own, other = _element_shares(mix)
-    weight = ops.broadcast_to(trailing(ops, _rowwise(sample_weight, y_true), len(own.shape)), ops.shape(own))
-    elements = mix._replace(weight=own, complement=other, keep=None)  # as if each were a sample
-    y_true, weight = blend_labels(y_true, elements, ops.copy(weight))
-    return y_true, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
+    return blend_element_labels(y_true, mix, _rowwise(sample_weight, y_true))
 
 
 class Term(NamedTuple):

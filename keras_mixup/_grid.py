@@ -204,8 +204,9 @@ def _open(keep, labels, found, spanned):
         return None
     winner = _only(_best(found))
     on_last = len(labels) - 1 in winner.labels and (winner.rank > 0 or len(spanned) == 1)
-    moved = winner.channels_first and not winner.natural and any(place.natural for place in found)
-    if on_last or moved or _doubtful(keep, winner):
+    moved = not winner.natural and any(place.natural for place in found)
+    elsewhere = winner.flat and any(place.flat and place.labels != winner.labels for place in found)
+    if on_last or moved or elsewhere or _doubtful(keep, winner):
         raise Unclear
     return winner
 

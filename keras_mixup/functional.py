@@ -20,6 +20,7 @@ __all__ = [
     "Mix",
     "Random",
     "blend",
+    "blend_element_labels",
     "blend_labels",
     "draw_partners",
     "draw_weights",
@@ -192,6 +193,28 @@ def blend_labels(labels, mix, sample_weight=None):
     else:
         mixed = keras.tree.map_structure(lambda y: _blend_weighted(y, mix, sample_weight), labels)
     return mixed, weights
+
+
+def blend_element_labels(labels, mix, sample_weight=None):
+    """Blends labels of elements, such as pixels, each by the share of its own element.
+
+    Args:
+        labels: floating or boolean array `(batch, ...)`.
+        mix: a `Mix` whose `keep` fits the labels; of size 1 along the axis of the classes.
+        sample_weight: `None`, or an array `(batch,)` or with further leading axes of the labels.
+
+    Returns:
+        The labels, and the weights of their elements, `None` if there are none.
+    """
+    if sample_weight is None:
+        return blend(labels, mix, _label_dtype(labels)), None
+    ops = _ops.ops_for(labels)
+    own, other = (ops.cast(share, "float32") for share in (mix.keep, reverse_keep(ops, mix.keep)))
+    weight = trailing(ops, ops.cast(sample_weight, "float32"), len(own.shape))
+    weight = ops.copy(ops.broadcast_to(weight, ops.shape(own)))
+    elements = mix._replace(weight=own, complement=other, keep=None)  # as if each were a sample
+    labels, weight = blend_labels(labels, elements, weight)
+    return labels, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
 
 
 def encode_labels(labels, num_classes, ignore_class=None):

@@ -156,6 +156,10 @@ class MixLoss(Wrapper, keras.losses.Loss):
 
     def _blended(self, case, sample_weight):
         y_true, weight = _follow.blended(case, sample_weight)
+        if case.expanded and weight is None and _follow.read_mask(case.y_pred) is None:
+            y_true = keras.ops.squeeze(y_true, -1)  # the loss averages over its own axes, as it does without a mix
+            case = case._replace(y_pred=keras.ops.squeeze(case.y_pred, -1), expanded=False)
+        self._check_scale(case)
         if not _label_checks.calls_only_call(self.loss):
             return self.loss(y_true, case.y_pred, weight)
         value, flat = self._values(y_true, case.y_pred)
@@ -170,6 +174,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
     def _paired(self, case, sample_weight):
         """Both label sets, with the wrapped loss's weighting, masking and reduction as over one of them."""
         _label_checks.check_call_followed(self.loss)
+        self._check_scale(case)
         terms = []
         for number, term in enumerate(_follow.terms(case)):
             value, flat = self._values(term.labels, term.predictions)
@@ -180,6 +185,11 @@ class MixLoss(Wrapper, keras.losses.Loss):
             mask = _follow.mask_of(term.mask, value)
             terms.append(_Term(value, share * weight, None if mask is None else share * mask))
         return self._reduced(terms, flat and sample_weight is None)
+
+    def _check_scale(self, case):
+        """A sum over elements is not one over the rows of elements that the loss would average."""
+        if case.expanded and self.reduction not in ("mean", "sum_over_batch_size"):
+            raise _label_checks.averaged(case.y_pred.shape, case.y_pred.shape[:-2])
 
     def _averaged_axis(self):
         axis = getattr(self.loss, "axis", -1)

@@ -403,3 +403,18 @@ def test_metrics_of_elements_know_a_model_that_is_right(name, step, weights):
 
     assert metric.followed_by == "element"
     assert logs["m"] == pytest.approx(0 if name in BEST_IS_0 else 1, abs=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none", "sum_over_batch_size"])
+def test_a_loss_over_the_last_axis_of_elements_is_reduced_as_without_a_mix(reduction):
+    """Nothing is mixed (probability 0), so the step must give the plain loss."""
+    x = np.random.default_rng(0).uniform(size=(4, 8, 8)).astype("float32")
+    y = (np.random.default_rng(1).uniform(size=(4, 8, 8)) > 0.5).astype("float32")
+    plain = keras.losses.BinaryCrossentropy(reduction=reduction)
+    layer = CutMix(probability=0.0, axes=(1, 2), seed=0)
+
+    with training_step():
+        layer(x, training=True)
+        loss = MixLoss(plain)(y, keras.ops.convert_to_tensor(x))
+
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (loss, plain(y, x))), rtol=1e-5)

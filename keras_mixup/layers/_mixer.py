@@ -17,6 +17,7 @@ from keras_mixup.functional import (
     trailing,
     whole,
 )
+from keras_mixup.layers._element_labels import blend_pasted
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
@@ -210,6 +211,9 @@ class Mixer:
         batch = batch._replace(inputs=inputs, masks=blend(batch.masks, mix))
         if labels is None:
             return batch
+        if mix.keep is not None:
+            labels, sample_weight = blend_pasted(batch.labels, labels, mix, batch.sample_weight)
+            return batch._replace(labels=labels, sample_weight=sample_weight)
         if batch.sample_weight is None:
             return batch._replace(labels=blend_labels(labels, mix))
         labels, sample_weight = blend_labels(labels, mix, batch.sample_weight)
