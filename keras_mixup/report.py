@@ -94,6 +94,7 @@ def check(model, x, y=None, sample_weight=None):
     -> Metric 'accuracy' compares predictions for mixed inputs with unmixed labels: wrap it, MixMetric('accuracy').
     """
     _checks.check_compiled(model)
+    _check_one_batch(model, x, y)
     with _unchanged(model, x), _steps.watch() as passes:
         model.train_on_batch(x, y, sample_weight)
     blind = [line for done in passes if done.calls_expected > 1 for line in _blind_outputs(model, x, done.layer())]
@@ -115,6 +116,20 @@ def check(model, x, y=None, sample_weight=None):
             "metrics": {name: by.get(id(metric)) for name, metric in metrics.items()},
         },
     )
+
+
+def _check_one_batch(model, x, y):
+    """`check` takes arrays of one batch, and labels where a loss needs them."""
+    if hasattr(x, "element_spec") or hasattr(x, "__next__") or isinstance(x, keras.utils.PyDataset):
+        raise TypeError(
+            f"`check` runs a training step on one batch. Received: {type(x).__name__}.\n"
+            "Option: `x, y = next(iter(dataset)); check(model, x, y)`."
+        )
+    if y is None and model.loss is not None:
+        raise ValueError(
+            "`check` runs a training step, and the model was compiled with a loss, which needs labels. Received: "
+            "y=None.\nOption: `check(model, x, y)`."
+        )
 
 
 def _build(model, x):

@@ -227,6 +227,15 @@ def test_a_model_that_is_not_compiled():
         check(keras.Sequential([keras.Input((5,)), MixUp()]), X, Y)
 
 
+def test_a_dataset_and_a_lack_of_labels_are_refused():
+    model = build(MixLoss(CROSSENTROPY))
+
+    with pytest.raises(TypeError, match=r"(?s)one batch.*next\(iter\(dataset\)\)"):
+        check(model, iter([(X, Y)]))
+    with pytest.raises(ValueError, match=r"(?s)needs labels.*check\(model, x, y\)"):
+        check(model, X)
+
+
 class TestOutputsBetweenDepths:
     """`ManifoldMixUp` at two depths; the labels of an output between them would follow what it does not see."""
 

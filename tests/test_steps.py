@@ -893,6 +893,29 @@ def test_nothing_of_a_step_stays_alive_after_it(how):
         assert all(reference() is None for reference in kept)
 
 
+def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
+    """Keras warns of a model that holds layers which are not built."""
+
+    class Training(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.head = MixUp(seed=0), dense()
+            self.head.build((None, 5))
+
+        def call(self, x, training=None):
+            return self.head(x)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return keras.ops.mean(self.head(self.mix(x, labels=(), training=True)))
+
+    model = Training()
+    model.compile("sgd", run_eagerly=True)
+
+    model.fit(X, Y, verbose=0)
+
+    assert model.mix.built
+
+
 def test_the_layer_adds_nothing_to_the_logs():
     """The metric that ends a step has no result and no name in the logs."""
     assert set(build().fit(X, Y, verbose=0).history) == {"loss", "accuracy"}

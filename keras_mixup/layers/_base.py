@@ -75,7 +75,7 @@ class Argument:
         return layer.__dict__[self.name]
 
     def __set__(self, layer, value):
-        if layer.built:
+        if layer._used:
             raise _checks.frozen(self.name, type(layer).__name__)
         layer.__dict__[self.name] = self.check(self.name, value, **self.options)
 
@@ -154,6 +154,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         # Never rematerialised: a second draw in the backward pass would be another mix.
         with keras.RematScope(mode=None):
             super().__init__(autocast=False, **layer_kwargs)
+        self._used = False  # from then on its arguments are fixed
         _checks.check_float_policy(type(self).__name__, self.compute_dtype)
         self.probability = probability
         self.same_on_batch = same_on_batch
@@ -169,6 +170,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         if not UNPICKLING.get():
             self._make_state()
         self._end_of_step = EndOfStep(self)
+        self.built = True  # there is nothing to build, and Keras would warn of a model that calls it in `train_step`
 
     probability = Argument(_checks.check_number, upper=1)
     same_on_batch = Argument(_checks.check_flag)
@@ -207,8 +209,9 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def __call__(self, *args, **kwargs):
         self._check_raw(*args, **kwargs)
+        if not self._used:
+            self._used = True
         if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
-            self.built = True
             return _ops.as_written(self.call)(*args, **kwargs)
         if self.seed_generator is None:
             with self._state_lock:
@@ -234,7 +237,7 @@ class MixLayer(Mixer, keras.layers.Layer):
     def join(self):
         """Makes the layer a member of another one, which mixes in its place."""
         self._end_of_step.layer_name = None
-        self.built = True
+        self._used = True
 
     def _mixed(self, batch, seed):
         self._check_mixable(batch)
@@ -320,7 +323,7 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def build(self, inputs_shape=None, labels_shape=None, sample_weight_shape=None):
         """There is nothing to build; the layer counts as used."""
-        self.built = True
+        self._used = True
 
     def get_config(self):
         return {

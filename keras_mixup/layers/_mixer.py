@@ -35,6 +35,7 @@ class Mixer:
     dominant: bool
     compute_dtype: str
     _first_seed: int
+    _used: bool
 
     def draw(self, ops, random, shape) -> Mix:
         """Draws the mix for a batch. To be overridden.
@@ -101,7 +102,7 @@ class Mixer:
         self._check_mixable(spec) if training else _batch_checks.check_rows(spec.leaves())
         _batch_checks.warn_of_one_sample(spec.inputs, spec.labels)
         dtype = self._dtype_for(spec, dtype)
-        self.built = True
+        self._used = True
         if not training:
             plain = lambda *element: self._unmixed_element(element, dtype)
             return dataset.map(_ops.as_written(plain), num_parallel_calls=num_parallel_calls)
