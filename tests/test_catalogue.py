@@ -50,6 +50,9 @@ LOSSES = {
     "Tversky": (L.Tversky, ONE_HOT, PROBABILITIES, BLENDED),
 }
 
+if hasattr(L, "SparseCategoricalFocalCrossentropy"):  # from Keras 3.16 on
+    LOSSES["SparseCategoricalFocalCrossentropy"] = (L.SparseCategoricalFocalCrossentropy, INDICES, PROBABILITIES, PAIRS)
+
 METRICS = {
     "AUC": (lambda: M.AUC(multi_label=True, num_labels=CLASSES), MULTI_HOT),
     "Accuracy": (M.Accuracy, (PROBABILITIES > 0.4).astype("float32")),

@@ -148,14 +148,14 @@ class Text(Case):
         return self.expected_loss(M, self.y[rows], self.back.predict([mixed, self.x[rows] != 0], verbose=0))
 
 
-def fine_tuned():
+def fine_tuned(**told):
     """A frozen backbone with its own statistics, features mixed behind it."""
     backbone = keras.Sequential([keras.Input((4, 5)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
     backbone.layers[0].moving_mean.assign(RNG.normal(size=5))
     backbone.trainable = False
     back = keras.Sequential([keras.Input((20,)), dense(3)])
     inputs = keras.Input((4, 5))
-    return Case(keras.Model(inputs, back(mixup()(backbone(inputs, training=False)))), backbone, back)
+    return Case(keras.Model(inputs, back(mixup()(backbone(inputs, **told)))), backbone, back)
 
 
 def fit(case, **options):
@@ -276,6 +276,18 @@ def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, 
     expected = expected[-1:] if mode == "steps_per_execution" else expected
     record_property("largest difference", float(np.abs(losses - expected).max()))
     np.testing.assert_allclose(losses, expected, rtol=2e-6)
+
+
+def test_a_backbone_that_is_told_not_to_train_never_stops_the_mix_without_a_word():
+    """From Keras 3.16 on `backbone(x, training=False)` tells every layer that comes after it as well."""
+    case = fine_tuned(training=False)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        losses = fit(case)
+
+    mixed = np.allclose(losses, means(case.expected()), rtol=2e-6)
+    assert mixed or any("found no mix to follow" in str(warning.message) for warning in caught)
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX has it where it is switched on
