@@ -1,6 +1,8 @@
 """Mixup for Keras 3, right wherever it is put: in the model, in the data pipeline, with any labels."""
 
 from keras_mixup import functional as functional
+from keras_mixup import loaders as loaders
+from keras_mixup._follow_mix import follow_mix as follow_mix
 from keras_mixup._steps import training_step as training_step
 from keras_mixup.layers import CutMix as CutMix
 from keras_mixup.layers import FMix as FMix
@@ -34,6 +36,8 @@ __all__ = [
     "RandomMix",
     "SameClass",
     "check",
+    "follow_mix",
     "functional",
+    "loaders",
     "training_step",
 ]

@@ -6,6 +6,7 @@ import numbers
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mixup import _ops
 
@@ -45,10 +46,10 @@ def check_flag(name, value):
     return value
 
 
-def check_pairing(pairing, names):
+def check_pairing(name, pairing, *, names):
     """The name of a pairing, or an object that draws partners."""
     if isinstance(pairing, str) or not callable(getattr(pairing, "draw", None)):
-        return check_choice("pairing", pairing, names)
+        return check_choice(name, pairing, names)
     return pairing
 
 
@@ -70,14 +71,23 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer", opt
     return int(value)
 
 
-def check_axes(axes, count):
+def check_ignore_class(ignore_class, num_classes):
+    """An ignored class means nothing without classes."""
+    if ignore_class is not None and num_classes is None:
+        raise ValueError(
+            f"`ignore_class` is one of the class indices, which need `num_classes`. Received: "
+            f"ignore_class={ignore_class!r}, num_classes=None.\nWrite `MixUp(..., num_classes=21, ignore_class=255)`."
+        )
+
+
+def check_axes(name, axes, *, count):
     """Axes behind the batch axis, in their order; `None` as it is."""
     if axes is None:
         return None
     if not isinstance(axes, tuple | list) or not axes or len(set(axes)) != len(axes) or count not in (None, len(axes)):
         what = f"a tuple of {count or 'different'} axes"
-        raise ValueError(f"Invalid value for argument `axes`: expected {what}. Received: axes={axes!r}.")
-    return tuple(check_integer("axes", axis, lower=1, optional=False) for axis in sorted(axes))
+        raise ValueError(f"Invalid value for argument `{name}`: expected {what}. Received: {name}={axes!r}.")
+    return tuple(check_integer(name, axis, lower=1, optional=False) for axis in sorted(axes))
 
 
 def check_range(name, value):
@@ -90,13 +100,16 @@ def check_range(name, value):
     return low, high
 
 
-def check_members(layers):
+def check_members(name, layers, *, base):
+    """A list of mixing layers, none of which has settings of its own."""
     if not isinstance(layers, list | tuple) or not layers:
         raise ValueError(
-            "Invalid value for argument `layers`: expected a list of mixing layers, such as "
-            f"`[MixUp(0.8), CutMix(1.0)]`. Received: layers={layers!r}."
+            f"Invalid value for argument `{name}`: expected a list of mixing layers, such as "
+            f"`[MixUp(0.8), CutMix(1.0)]`. Received: {name}={layers!r}."
         )
-    return layers
+    for layer in layers:
+        check_member(layer, base)
+    return list(layers)
 
 
 def check_member(layer, base):
@@ -114,20 +127,28 @@ def check_member(layer, base):
             f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}). Who is mixed, with "
             f"whom and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
         )
-    return layer
 
 
-def check_probabilities(probabilities, count):
-    """As many numbers from 0 to 1 as there are members, of the sum 1; equal ones if `None`."""
+def check_probabilities(name, probabilities):
+    """Numbers from 0 to 1 of the sum 1; `None` as it is."""
     if probabilities is None:
-        return [1.0 / count] * count
-    found = [check_number("probabilities", p, upper=1) for p in probabilities]
-    if len(found) != count or any(map(is_schedule, found)) or abs(sum(found) - 1) > 1e-6:
+        return None
+    if not isinstance(probabilities, list | tuple):
+        raise TypeError(f"Invalid value for argument `{name}`: expected a list. Received: {name}={probabilities!r}.")
+    found = [check_number(name, p, upper=1) for p in probabilities]
+    if any(map(is_schedule, found)) or abs(sum(found) - 1) > 1e-6:
         raise ValueError(
-            f"Invalid value for argument `probabilities`: expected {count} numbers, one for each member, of the sum 1. "
-            f"Received: probabilities={probabilities!r}."
+            f"Invalid value for argument `{name}`: expected numbers of the sum 1, one for each member. "
+            f"Received: {name}={probabilities!r}."
         )
     return found
+
+
+def check_counts(layers, probabilities):
+    if probabilities is not None and len(probabilities) != len(layers):
+        raise ValueError(
+            f"`probabilities` must have one number for each of the {len(layers)} members. Received: {probabilities}."
+        )
 
 
 def check_drawn(layer, mix, shape, kind):
@@ -166,12 +187,33 @@ def check_seed(value):
     return check_integer("seed", value, lower=0, upper=2**64, what=what)
 
 
+def check_made_outside(name):
+    """A layer has a random state, which goes with it when a function of `tf.data` has been traced."""
+    if _ops.is_tracing_dataset():
+        raise ValueError(
+            f"`{name}` was made inside a function of `tf.data`, which is traced once and would lose its random "
+            f"state.\nMake the layer before: `mixup = {name}(...)`, then `dataset.map(lambda x, y: mixup(x, y, "
+            "training=True))`."
+        )
+
+
 def check_float_policy(name, compute_dtype):
-    if "float" not in compute_dtype:
+    if not _ops.is_float(compute_dtype):
         raise ValueError(
             f"`{name}` computes in a floating dtype (float32, float16, bfloat16, float64). Received: "
             f"dtype={compute_dtype!r}. Mixed values lie between those of the two samples, integers cannot hold them."
         )
+
+
+def check_scheduled(schedule, value):
+    """Returns what a schedule gave; it must be a number, where that can be known."""
+    known = _ops.known_values(value)
+    if known is not None and np.isnan(known).any():
+        raise ValueError(
+            f"A schedule must give a number at every step. Received: nan from {type(schedule).__name__}. Look for a "
+            "division by 0 or a decay of 0 steps in it."
+        )
+    return value
 
 
 def check_no_schedule(where, **values):
@@ -187,11 +229,27 @@ def no_step(what, where, number):
     )
 
 
-def frozen(name):
+def frozen(name, kind):
+    if name in ("alpha", "probability"):
+        way = (
+            "Give a schedule over the training steps instead, for example "
+            f"`{name}=keras.optimizers.schedules.PiecewiseConstantDecay([1000], [0.0, 0.2])`."
+        )
+    else:
+        way = f"Make a new layer, `{kind}(..., {name}=...)`."
     return AttributeError(
         f"`{name}` cannot be assigned once the layer has been used: a compiled training step would not see the new "
-        "value. Give a schedule over the training steps instead, for example "
-        f"`{name}=keras.optimizers.schedules.PiecewiseConstantDecay([1000], [0.0, 0.2])`."
+        f"value. {way}"
+    )
+
+
+def check_random_state(layer, state):
+    """Two whole numbers of 32 bits, as a file holds them."""
+    if state.shape == (2,) and state.dtype.kind in "iu" and state.min() >= 0 and state.max() < 2**32:
+        return state
+    raise ValueError(
+        f"The random state of layer {layer!r} must be two whole numbers from 0 to 4294967295. Received: {state!r:.80}. "
+        "The file is damaged, or was made by other means than saving the model."
     )
 
 

@@ -1,11 +1,20 @@
 """How labels follow a mix in a loss or a metric: blended, or in pairs."""
 
+import math
 from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _ops
-from keras_mixup.functional import blend, blend_labels, fit_keep, partners_of, reverse_keep, shares, trailing
+from keras_mixup import _batch_checks, _grid, _label_checks, _ops
+from keras_mixup.functional import (
+    blend,
+    blend_element_labels,
+    blend_labels,
+    partners_of,
+    reverse_keep,
+    shares,
+    trailing,
+)
 
 
 def like_predictions(y_true, y_pred):
@@ -18,15 +27,15 @@ def like_predictions(y_true, y_pred):
     return len(y) == len(p) and all(a == b or a is None or b is None for a, b in zip(y[1:], p[1:], strict=True))
 
 
-def can_blend(mix, y_true, y_pred, sample_weight):
+def can_blend(case, sample_weight):
     """Whether labels are blended if nobody says.
 
     Each term of a masked loss has its own mask, and weights of samples differ from element to element where parts of
     them were pasted: both need pairs.
     """
-    if mix.keep is not None and sample_weight is not None:
+    if case.by == "element" and sample_weight is not None:
         return False
-    return like_predictions(y_true, y_pred) and read_mask(y_pred) is None
+    return like_predictions(case.y_true, case.y_pred) and read_mask(case.y_pred) is None
 
 
 def kind_of_labels(y_true, y_pred):
@@ -38,44 +47,68 @@ def kind_of_labels(y_true, y_pred):
     return "categorical"
 
 
-def check_batch(mix, y_pred):
-    """The mix is one of as many rows as the predictions have."""
-    rows, batch = mix.weight.shape[0], y_pred.shape[0]
-    if rows is not None and batch is not None and rows != batch:
-        raise ValueError(
-            f"The mix of this step has {rows} rows, the predictions have {batch}. A loss can follow a mix only row "
-            "by row. If the model folds other axes into the batch axis behind the mixing layer, or splits it, mix "
-            "in the input pipeline instead: `mixup.mix_dataset(dataset)`."
-        )
+class Case(NamedTuple):
+    """What is to be followed: a mix as it holds for these labels and predictions."""
+
+    mix: Any  # `keep`, if there is one, is that of the elements of the labels
+    y_true: Any
+    y_pred: Any
+    by: str  # "sample", or "element"
+    expanded: bool = False  # whether labels and predictions were given an axis for the one value of each element
 
 
-def fitted(mix, y_pred):
-    """The mix as it holds for these predictions: with `keep` only if they are of the elements that it was drawn for.
+def case_of(follower, mix, y_true, y_pred, class_axes, by):
+    """The mix as it holds for these labels: by sample, or by element where they are of elements that were pasted.
 
-    Those of an image as large as the input are of its pixels, and their labels are pasted as the pixels were.
+    Args:
+        follower: the `MixLoss` or `MixMetric`.
+        class_axes: tuple, the axes of labels like the predictions along which lie classes; `None` if nobody knows.
+        by: `"sample"`, `"element"`, or `None` to decide by the shapes.
     """
-    if mix.keep is None:
-        return mix
-    keep, p = tuple(mix.keep.shape), tuple(y_pred.shape)
-    spanned = [axis for axis in range(1, len(keep)) if keep[axis] != 1]
-    dense = len(keep) == len(p) and all(keep[axis] == p[axis] or None in (keep[axis], p[axis]) for axis in spanned)
-    # Along the last axis alone lie channels, or the time steps of a wave, and classes where it is the predictions'.
-    return mix if dense and spanned not in ([], [len(keep) - 1]) else mix._replace(keep=None)
-
-
-def blended(mix, y_true, sample_weight):
-    """Labels, and weights, of the blended samples; of each element if `keep` says so."""
+    _label_checks.check_batch(mix, y_pred)
     ops = _ops.KERAS
-    y_true = ops.convert_to_tensor(y_true)
+    y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
+    place = None
+    if mix.keep is not None and by != "sample":
+        keep, labels, predictions = (tuple(x.shape) for x in (mix.keep, y_true, y_pred))
+        try:
+            place = _grid.find(keep, labels, predictions, class_axes, forced=by == "element")
+        except _grid.Unclear:
+            raise _label_checks.unclear(follower, keep, labels, predictions) from None
+    if place is None:
+        return Case(mix._replace(keep=None), y_true, y_pred, "sample")
+    averaged = place.labels if class_axes is None else ()
+    expanded = len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) - 1 in averaged
+    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, expanded)
+    keep = _grid.onto_labels(ops, mix.keep, place, len(y_true.shape))
+    return Case(mix._replace(keep=keep), y_true, y_pred, "element", expanded)
+
+
+def _as_tensor(y_pred):
+    """A tensor keeps its Keras mask."""
+    return y_pred if keras.ops.is_tensor(y_pred) else keras.ops.convert_to_tensor(y_pred)
+
+
+def _with_values_on_last_axis(y_true, y_pred, on_last):
+    """Labels and predictions whose last axis, over which losses average, holds the values of one element."""
+    missing = len(y_pred.shape) - len(y_true.shape)
+    if on_last or (missing == 1 and y_pred.shape[-1] == 1):
+        y_true = _ops.KERAS.expand_dims(y_true, -1)
+    if on_last or (missing == -1 and y_true.shape[-1] == 1):
+        y_pred = with_mask(_ops.KERAS.expand_dims(y_pred, -1), read_mask(y_pred))
+    return y_true, y_pred
+
+
+def blended(case, sample_weight):
+    """Labels, and weights, of the blended samples, or of each element."""
+    ops, mix, y_true = _ops.KERAS, case.mix, case.y_true
     if "float" not in _ops.dtype_of(y_true):
         y_true = ops.cast(y_true, "float32")
-    if mix.keep is not None:
-        if sample_weight is not None:
-            sample_weight = sum(term_weights(mix, sample_weight, ops.shape(y_true)[:-1]))
-        return blend(y_true, mix), sample_weight
     if sample_weight is None:
-        return blend_labels(y_true, mix), None
-    return blend_labels(y_true, mix, ops.convert_to_tensor(sample_weight))
+        return (blend_labels(y_true, mix) if mix.keep is None else blend(y_true, mix)), None
+    if mix.keep is None:
+        return blend_labels(y_true, mix, _rowwise(sample_weight, y_true))
+    return blend_element_labels(y_true, mix, _rowwise(sample_weight, y_true))
 
 
 class Term(NamedTuple):
@@ -86,37 +119,78 @@ class Term(NamedTuple):
     mask: Any  # of the predictions, which carry it: the one of the label set's own sample
 
 
-def terms(mix, y_true, y_pred):
+def terms(case):
     """Both terms of a mix."""
-    ops = _ops.KERAS
-    y_true, mask = ops.convert_to_tensor(y_true), read_mask(y_pred)
-    others = partners_of(y_true, mix)
+    y_true, y_pred, mix = case.y_true, case.y_pred, case.mix
+    mask, others = read_mask(y_pred), partners_of(y_true, mix)
     if mask is None:
         return [Term(y_true, y_pred, None), Term(others, y_pred, None)]
     other_mask = partners_of(mask, mix)
     return [Term(y_true, y_pred, mask), Term(others, with_mask(y_pred, other_mask), other_mask)]
 
 
-def term_weights(mix, sample_weight, shape):
-    """The weights of the two terms, λ·w and (1 - λ)·w[partner]; λ and 1 - λ in the given shape where there is no w."""
+def shares_of(case, shape, class_axis=-1):
+    """λ and 1 - λ of the two terms, for values of this shape, without the axis of the classes."""
+    ops, both = _ops.KERAS, _element_shares(case.mix)
+    if len(both[0].shape) == len(shape) + 1:
+        if both[0].shape[class_axis] != 1:
+            raise _label_checks.averaged(case.y_pred.shape, shape)
+        both = [ops.squeeze(share, class_axis) for share in both]
+    if len(both[0].shape) > len(shape):
+        raise _label_checks.averaged(case.y_pred.shape, shape)
+    return [over_shape(share, shape) for share in both]
+
+
+def weights_of(case, sample_weight, shape):
+    """The weights of the samples of both terms, w and w[partner], for values of this shape; ones where there is no w.
+
+    They cover the leading axes of the values, and never run along a later one.
+    """
     ops = _ops.KERAS
-    own, other = (trailing(ops, share, len(shape)) for share in _element_shares(mix, shape))
     if sample_weight is None:
-        return [ops.broadcast_to(share, shape) for share in (own, other)]
-    w = ops.cast(sample_weight, "float32")
+        return [1.0, 1.0]
+    w = _rowwise(sample_weight, case.y_true)
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
+    _batch_checks.check_weight_rank(w.shape, shape)
     w = trailing(ops, w, len(shape))
-    own, other = (trailing(ops, share, len(w.shape)) for share in (own, other))
-    return [own * w, other * partners_of(w, mix)]
+    return [w, partners_of(w, case.mix)]
 
 
-def _element_shares(mix, shape):
+def mask_of(mask, values):
+    """The mask of the predictions and the one that a loss sets on its values, as numbers; `None` if there is neither.
+
+    They cover the leading axes of the values.
+    """
+    found = [_ops.KERAS.cast(one, "float32") for one in (mask, read_mask(values)) if one is not None]
+    return math.prod(over(one, values) for one in found) if found else None
+
+
+def over(x, values):
+    """`x`, which covers the leading axes of the values, written out for all of them."""
+    return over_shape(x, _ops.KERAS.shape(values))
+
+
+def over_shape(x, shape):
+    """`x`, which covers the leading axes of this shape, written out for all of it.
+
+    On PyTorch Keras multiplies weights in place: they may be no view.
+    """
+    ops = _ops.KERAS
+    return ops.copy(ops.broadcast_to(trailing(ops, x, len(shape)), shape))
+
+
+def _rowwise(sample_weight, y_true):
+    """Weights with an axis for the rows."""
+    w = _ops.KERAS.cast(sample_weight, "float32")
+    return _ops.KERAS.broadcast_to(w, _ops.KERAS.shape(y_true)[:1]) if len(w.shape) == 0 else w
+
+
+def _element_shares(mix):
     """λ and 1 - λ of the samples, or of their elements."""
     if mix.keep is None:
         return shares(mix)
-    keep = fit_keep(_ops.KERAS, mix.keep, shape)
-    return [_ops.KERAS.cast(share, "float32") for share in (keep, reverse_keep(_ops.KERAS, keep))]
+    return [_ops.KERAS.cast(share, "float32") for share in (mix.keep, reverse_keep(_ops.KERAS, mix.keep))]
 
 
 def same_rank(y_true, y_pred):
@@ -135,8 +209,8 @@ def read_mask(x):
 
 
 def with_mask(x, mask):
-    """The tensor with this Keras mask."""
-    return _WRITE_MASK([x, mask])
+    """The tensor with this Keras mask, if there is one."""
+    return x if mask is None else _WRITE_MASK([x, mask])
 
 
 class _ReadMask(keras.layers.Layer):

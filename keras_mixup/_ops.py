@@ -111,6 +111,9 @@ class NumpyOps(Ops):
     def convert_to_tensor(self, x, dtype=None):
         return np.asarray(x, dtype)
 
+    def argsort(self, x, axis=-1):
+        return np.argsort(x, axis=axis, kind="stable")  # as the backends sort: ties keep their order
+
     def full(self, shape, fill_value, dtype="float32"):
         return np.full(shape, fill_value, dtype)
 
@@ -210,7 +213,8 @@ class TensorFlowOps(Ops):
         return self.tf.experimental.numpy.swapaxes(x, axis1, axis2)
 
     def one_hot(self, x, num_classes, axis=-1, dtype="float32"):
-        return self.tf.one_hot(x, num_classes, axis=axis, dtype=dtype)
+        # TensorFlow takes half of the integer dtypes only.
+        return self.tf.one_hot(self.tf.cast(x, self.tf.int64), num_classes, axis=axis, dtype=dtype)
 
     def roll(self, x, shift, axis=None):
         return self.tf.experimental.numpy.roll(x, shift, axis)
@@ -248,7 +252,7 @@ def ops_for(*nests):
 
 def is_foreign(nest):
     """Whether a leaf is a tensor of a TensorFlow graph while Keras computes with another backend."""
-    return keras.backend.backend() != "tensorflow" and any(map(_is_graph_tensor, keras.tree.flatten(nest)))
+    return keras.backend.backend() != "tensorflow" and any(map(is_graph_tensor, keras.tree.flatten(nest)))
 
 
 def in_dataset(nest):
@@ -261,16 +265,31 @@ def in_dataset(nest):
         return True
     if keras.backend.backend() != "tensorflow":
         return False
-    return any(_traced_by_dataset(x) for x in keras.tree.flatten(nest) if _is_graph_tensor(x))
+    return any(_traced_by_dataset(x) for x in keras.tree.flatten(nest) if is_graph_tensor(x))
 
 
-def _is_graph_tensor(x):
+def is_graph_tensor(x):
+    """Whether a leaf is a tensor of a TensorFlow graph."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and tf.is_tensor(x) and tf.is_symbolic_tensor(x)
 
 
+def is_tracing_tensorflow():
+    """Whether TensorFlow traces a function just now."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and tf.inside_function()
+
+
+def is_tracing_dataset():
+    """Whether `tf.data` traces a function just now."""
+    return is_tracing_tensorflow() and _is_of_dataset(sys.modules["tensorflow"].compat.v1.get_default_graph())
+
+
 def _traced_by_dataset(x):
-    graph = x.graph
+    return _is_of_dataset(x.graph)
+
+
+def _is_of_dataset(graph):
     while graph is not None:
         if str(getattr(graph, "name", "")).startswith("Dataset_"):
             return True
@@ -361,7 +380,12 @@ def dtype_of(x):
 
 def is_mixable(dtype):
     """Whether inputs of this dtype can be mixed: floats, and images as bytes."""
-    return "float" in dtype or dtype == "uint8"
+    return is_float(dtype) or dtype == "uint8"
+
+
+def is_float(dtype):
+    """Whether numbers can be computed with this dtype; 8-bit floats are for storage."""
+    return dtype in ("float16", "bfloat16", "float32", "float64")
 
 
 def is_integer(dtype):
@@ -377,6 +401,17 @@ def state_seed(seed):
     """A seed below 2**32 as the integer that `keras.random.SeedGenerator` can hold on this backend."""
     # PyTorch's seeds are int32: the same 32 bits, read as a signed number.
     return seed - 2**32 if keras.backend.backend() == "torch" and seed >= 2**31 else seed
+
+
+def state_of(words):
+    """Two words of 32 bits as the state of a `keras.random.SeedGenerator` of this backend."""
+    words = np.asarray(words, "uint32")
+    return words.view("int32") if keras.backend.backend() == "torch" else words
+
+
+def words_of(state):
+    """The state of a `keras.random.SeedGenerator` as two words of 32 bits, alike on all backends."""
+    return (keras.ops.convert_to_numpy(state).astype("int64") & MASK).astype("uint32")
 
 
 def _has_memory(tensor):
@@ -404,7 +439,7 @@ def value_at_hand(key):
 
         return None if isinstance(key, jax.core.Tracer) else np.asarray(key)
     if backend == "tensorflow":
-        return None if _is_graph_tensor(key) else key.numpy()
+        return None if is_graph_tensor(key) else key.numpy()
     import torch
 
     if torch.compiler.is_compiling() or key.device.type != "cpu":  # on a GPU reading it would wait for all work before
@@ -413,6 +448,76 @@ def value_at_hand(key):
         return key.numpy()
     except RuntimeError:  # inside of a transformation of `torch.func`
         return None
+
+
+def gradient_functions():
+    """The code of the public functions that compute gradients, where a backward pass may run Python once more.
+
+    Both PyTorch and TensorFlow call a rematerialised part again. JAX and `torch.compile` replay what they have traced.
+    """
+    return frozenset() if is_compiling() else _gradient_functions()
+
+
+@functools.cache
+def _gradient_functions():
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return frozenset(function.__code__ for function in (torch.autograd.backward, torch.autograd.grad))
+    if backend == "tensorflow":
+        tf = tensorflow_ops().tf
+        functions = (tf.GradientTape.gradient, tf.gradients, tf.compat.v1.gradients)
+        return frozenset(function.__code__ for function in functions)
+    return frozenset()
+
+
+def known_values(x):
+    """The values of an array where they can be read without waiting for an accelerator; `None` elsewhere."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x
+    return value_at_hand(x) if _is_on_host(x) else None
+
+
+def _is_on_host(x):
+    """Whether this is a tensor of the Keras backend in the memory of the CPU."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        if not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+            return False
+        return all(device.platform == "cpu" for device in x.devices())
+    if backend == "tensorflow":
+        return tensorflow_ops().tf.is_tensor(x) and not is_graph_tensor(x) and "CPU" in x.device
+    import torch
+
+    return isinstance(x, torch.Tensor)  # `value_at_hand` asks for the device
+
+
+def asserted(x, condition, facts):
+    """`x`, a tensor of a TensorFlow graph, which fails with these facts where the condition does not hold.
+
+    XLA leaves assertions out: there nothing is checked.
+    """
+    tf = tensorflow_ops().tf
+    with tf.control_dependencies([tf.debugging.Assert(condition, facts)]):
+        return tf.identity(x)
+
+
+def signed(ops, x):
+    """Integers in a dtype that holds -1 as well: 64 bits wide where the backend has them."""
+    narrow = ops is KERAS and keras.backend.backend() == "jax" and "64" not in dtype_of(x)
+    return ops.cast(x, "int32" if narrow else "int64")
+
+
+def is_compiling():
+    """Whether `torch.compile` traces just now."""
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return torch.compiler.is_compiling()
 
 
 def outside_of_traces():
@@ -486,9 +591,13 @@ def as_written(function):
 
 
 def with_cardinality_of(dataset, mixed):
-    """`mixed` with the length of `dataset` where that is known, so that `fit` can count its steps."""
-    tf = tensorflow_ops().tf
-    length = dataset.cardinality()
-    return (
-        mixed if length == tf.data.UNKNOWN_CARDINALITY else mixed.apply(tf.data.experimental.assert_cardinality(length))
-    )
+    """`mixed` with the length of `dataset` where that is known, so that `fit` can count its steps.
+
+    An assertion of the length would fail for ever after a batch that `ignore_errors` has dropped. This only tells it:
+    nothing, repeated without end, counts as endless for TensorFlow, and of something endless a part has a known length.
+    """
+    length = int(dataset.cardinality())
+    if length == tensorflow_ops().tf.data.UNKNOWN_CARDINALITY:
+        return mixed
+    endless = mixed.concatenate(mixed.take(0).repeat())
+    return endless if length == tensorflow_ops().tf.data.INFINITE_CARDINALITY else endless.take(length)

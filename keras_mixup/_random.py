@@ -62,7 +62,7 @@ class Random:
             return number
         if self.step is None:
             raise _checks.no_step(f"{type(number).__name__}", "this place (a pipeline, or a call with `seed`)", "`0.2`")
-        return self.ops.here(number(self.step))
+        return _checks.check_scheduled(number, self.ops.here(number(self.step)))
 
 
 def key_of_replica(ops, key, replica):

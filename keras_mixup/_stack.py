@@ -1,27 +1,22 @@
-"""What the Python stack tells about a call: the training step it belongs to, and who asked for it.
+"""Find the training step that is running, and whether its backward pass is.
 
 No object that a layer and a loss both see stands for the step they run in; the frame of the step does. The stack is
-walked while a step is traced, or run eagerly; compiled steps do not come here again.
+walked while a step is traced, or run eagerly; compiled steps do not come here again. Only public methods and functions
+are looked for: `train_step` and `test_step` of a Keras model, and the functions that compute gradients.
 """
 
-import itertools
-import os
+import inspect
 import sys
-import sysconfig
+import threading
 import types
 
 import keras
 
+from keras_mixup import _ops
+
 TRAIN_STEPS = {"train_step", "tf__train_step"}  # the latter as AutoGraph renames it
 STEPS = {*TRAIN_STEPS, "test_step", "tf__test_step"}
 BUILDING = "compute_output_spec"  # Keras runs a layer, a loss or a metric on placeholders, to learn shapes
-# The backward pass runs a rematerialised forward pass again: PyTorch's checkpoint in both its kinds, TensorFlow's.
-RECOMPUTING = {"recompute_fn", "CheckpointFunction.backward", "inner_recompute_grad"}
-# Where Python and installed packages live, and this package.
-PATHS = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
-INSTALLED = (*PATHS, os.path.dirname(__file__), "<frozen")
-# Of these, what calls the user's own code while it traces it.
-TRACERS = ("tensorflow", "jax", "torch", "contextlib.py", "functools.py")
 
 PLACEHOLDERS = object()  # stands for a step in which nothing is mixed
 
@@ -31,7 +26,7 @@ def step_frame():
     for frame in frames():
         if frame.f_code.co_name == BUILDING:
             return PLACEHOLDERS
-        if frame.f_code.co_name in STEPS and isinstance(frame.f_locals.get("self"), keras.Model):
+        if frame.f_code.co_name in STEPS and model_of(frame) is not None:
             return frame
     return None
 
@@ -41,37 +36,56 @@ def is_training(step):
     return isinstance(step, types.FrameType) and step.f_code.co_name in TRAIN_STEPS
 
 
-def is_recomputing():
-    """Whether a backward pass runs a forward pass again, because its activations were not kept."""
-    return any(RECOMPUTING.intersection((frame.f_code.co_name, frame.f_code.co_qualname)) for frame in frames())
+def model_of(step):
+    """The model whose `train_step` or `test_step` a frame is, or `None`: its first argument, whatever its name."""
+    if not isinstance(step, types.FrameType):
+        return None
+    code, first = step.f_code, None
+    if code.co_argcount:
+        first = step.f_locals.get(code.co_varnames[0])
+    elif code.co_flags & inspect.CO_VARARGS:
+        first = next(iter(step.f_locals[code.co_varnames[code.co_kwonlyargcount]]), None)
+    return first if isinstance(first, keras.Model) else None
 
 
-def callers():
-    """The nearest frames of the user's own code: what knows a loop again that mixes and then asks a loss.
-
-    They end at installed code that runs unrelated things one after another, a test runner or a notebook's kernel; not
-    at a framework that traces a function of the user's. The frames themselves are not kept, with all that they hold.
-    """
-    installed = lambda frame: frame.f_code.co_filename.startswith(INSTALLED)
-    own = itertools.takewhile(
-        lambda frame: not installed(frame) or _traces(frame), itertools.dropwhile(installed, frames())
-    )
-    return [(id(frame), frame.f_code) for frame in own if not installed(frame)]
+def calls_again():
+    """Whether a backward pass may call a layer for the second time on this backend."""
+    return bool(_ops.gradient_functions())
 
 
-def running():
-    """Every running frame, as `callers` knows them."""
-    return {(id(frame), frame.f_code) for frame in frames()}
+def is_backward():
+    """Whether this thread computes gradients: a layer that is called now is called for the second time."""
+    return _computes_gradients(frames())
 
 
-def frames():
-    frame: types.FrameType | None = sys._getframe(1)
+def threads_in_backward():
+    """The other threads that compute gradients. PyTorch runs the Python of an accelerator's backward pass elsewhere."""
+    own = threading.get_ident()
+    running = sys._current_frames().items()
+    return {thread for thread, frame in running if thread != own and _computes_gradients(frames(frame))}
+
+
+def running_threads():
+    """The numbers of the threads that run."""
+    return sys._current_frames().keys()
+
+
+def frames(frame: types.FrameType | None = None):
+    """The running frames of this thread, or those below `frame`, the innermost first."""
+    frame = frame or sys._getframe(1)
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
-def _traces(frame):
-    place = frame.f_code.co_filename
-    folder = max((path for path in PATHS if place.startswith(path)), key=len, default="")
-    return place[len(folder) :].lstrip(os.sep).split(os.sep)[0] in TRACERS
+def _computes_gradients(stack):
+    """Whether gradients are computed in the innermost step of this stack."""
+    gradients = _ops.gradient_functions()
+    if not gradients:
+        return False
+    for frame in stack:
+        if frame.f_code in gradients:
+            return True
+        if frame.f_code.co_name in STEPS and model_of(frame) is not None:
+            return False
+    return False

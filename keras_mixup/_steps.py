@@ -9,14 +9,15 @@ is one of two things:
   object that the layer and the loss both see stands for it;
 - a `with training_step():` block, for loops written by hand.
 
-Outside of both only the *fact* of a mix is kept, with who called for it: a loss that the same caller asks says that it
-does not know what to follow.
+Outside any step a mix is not stored, and a block forgets its mix when it ends. Only the fact that the layer mixed is
+kept: from then on a `MixLoss` that is called outside a step raises instead of guessing, as long as that layer exists.
 """
 
 import contextlib
 import threading
 import warnings
 import weakref
+from typing import Any, NamedTuple
 
 import keras
 
@@ -36,12 +37,15 @@ class Pass:
         self.clean = 0  # calls that did not mix
         self.unsaid = 0  # of these, calls that were not told whether they train
         self.labelled = 0  # calls that mixed their labels themselves
+        self.drawn = []  # every mix, followed or not: what a backward pass that calls the layer again must get
+        self.repeats = 0  # calls of a backward pass that got one of them again
         self.followers = []  # losses and metrics
         self.shapes = []  # of the inputs, call by call
 
     def add(self, mix, shapes):
         """Takes up the mix of a call, and the shapes of its inputs."""
         self.mixes.append(mix)
+        self.drawn.append(mix)
         self.count(shapes)
 
     def count(self, shapes):
@@ -59,30 +63,49 @@ class Step(dict):
 
     mixed = False  # by a layer whose pass is over
 
+    def __init__(self):
+        super().__init__()
+        self.thread = threading.get_ident()
+        self.finished = []  # passes of blocks inside it, which a loss has followed there
+
     def over(self, key):
         done = self.pop(key, None)
         self.mixed = self.mixed or bool(done and done.mixes)
         return done
 
 
+class Closed(NamedTuple):
+    """A step in which a mix was let go of, because the metrics of the layers were asked for their results."""
+
+    model: Any  # weak reference
+    code: Any  # of its `train_step`
+    names: str  # of the layers
+
+
 class _Steps(threading.local):
-    """The running steps of this thread: replicas are traced in threads of their own."""
+    """What runs in this thread: replicas are traced in threads of their own."""
 
     def __init__(self):
         self.blocks = []  # open `training_step` blocks, each with the train_step frame around it
-        self.steps = {}  # frame or block -> Step
+        self.closed = {}  # id of a frame -> Closed; not the frame itself, which would keep the batch alive
         self.watchers = []  # lists that take up every pass that is over, see `watch`
 
 
 _steps = _Steps()
-_astray: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # layer that mixed outside of any step -> callers
+_open: dict = {}  # frame or block -> Step, of all threads: a backward pass may look for its step from another one
+_astray: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside the steps of Keras, in whatever thread
+_unrepeated: weakref.WeakSet = weakref.WeakSet()  # layers with a draw that a backward pass may still ask for
+_unended: weakref.WeakSet = weakref.WeakSet()  # layers that were warned of, because no model ends their step
+_ended: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # layer -> the models that end its step
+followers: weakref.WeakSet = weakref.WeakSet()  # every `MixLoss`
 
 
 class training_step:
     """A training step of a loop written by hand: `MixLoss` and `MixMetric` follow the mix made inside the block.
 
     Write it around the call of the model, the loss and the metrics, inside the function that is compiled. Inside
-    `train_step` of a Keras model it also keeps apart several passes of one step, each with its loss.
+    `train_step` of a Keras model it also keeps apart several passes of one step, each with its loss. A backward pass
+    that calls a mixing layer again (`keras.RematScope`, `torch.utils.checkpoint`) belongs into the block too.
 
     >>> import keras, numpy as np
     >>> from keras_mixup import MixLoss, MixUp, training_step
@@ -101,37 +124,54 @@ class training_step:
 
     def __exit__(self, error, *details):
         _steps.blocks.remove(self)
-        inside, step = _steps.steps.pop(self, Step()), _current()
-        if error is not None or step is _stack.PLACEHOLDERS:
+        inside, step = _open.pop(self, Step()), _current()
+        if step is _stack.PLACEHOLDERS:
             return
         for key, done in inside.items():
-            if done.mixes and not done.led_a_loss:
+            if step is None:
+                _end_of_loop(done, error)
+            elif error is None and done.mixes and not done.led_a_loss:
                 _hand_on(key, done, step)
-            else:
+            elif error is None:
                 _tell(done)
-                _take_over(key, done, _steps.steps.get(step, Step()))
+                _take_over(key, done, step)
 
 
-def _hand_on(key, done, step):
-    """A mix that no loss has followed in its block belongs to the step around it; if there is none, it is astray."""
-    if step is not None:
-        around = _steps.steps.setdefault(step, Step()).setdefault(key, done)
-        if around is not done:  # mixed there as well: a loss will say that it cannot tell them apart
-            around.mixes += done.mixes
-            around.calls += done.calls
-        return
+def _end_of_loop(done, error):
+    """What a block in a loop by hand has mixed is astray when it ends."""
     layer = done.layer()
-    if layer is not None:
-        _astray[layer] = _stack.callers()
-    if not _tell(done) and not done.followers:
+    if error is None and _tell(done):
+        return
+    if done.drawn and not done.repeats and layer is not None:
+        _unrepeated.add(layer)
+    if done.mixes and layer is not None:
+        _astray.add(layer)
+    if error is None and done.mixes and not done.followers:
         warnings.warn(_texts.LEFT.format(name=done.name), stacklevel=3)
 
 
-def _take_over(key, done, around):
-    """What a block has followed needs no loss in the step around it."""
-    around.mixed = around.mixed or bool(done.mixes)
-    if key in around:
-        around[key].followers += done.followers
+def _hand_on(key, done, step):
+    """A mix that no loss has followed in its block belongs to the step around it."""
+    around = _open.setdefault(step, Step()).setdefault(key, done)
+    if around is not done:  # mixed there as well: a loss will say that it cannot tell them apart
+        around.mixes += done.mixes
+        around.drawn += done.drawn
+        around.calls += done.calls
+
+
+def _take_over(key, done, step):
+    """What a block has followed needs no loss in the step around it, but its backward pass may come there."""
+    layer = done.layer()
+    if layer is None or not (done.mixes or done.drawn):
+        return
+    around = _open.setdefault(step, Step())
+    if done.mixes:
+        around.mixed = True
+        around.finished.append(done)
+    if key in around or _stack.calls_again():
+        outer = around.setdefault(key, Pass(layer))
+        outer.drawn += done.drawn
+        outer.followers += done.followers
 
 
 @contextlib.contextmanager
@@ -146,6 +186,12 @@ def watch():
         _steps.watchers.remove(over)
 
 
+def forget():
+    """Forgets which layers mixed outside any step, or in a block that is over."""
+    _astray.clear()
+    _unrepeated.clear()
+
+
 def pass_of(layer):
     """The pass of `layer` in the running step, `None` outside of steps; on placeholders one that nobody will see."""
     step = _current()
@@ -153,16 +199,23 @@ def pass_of(layer):
         return None
     if step is _stack.PLACEHOLDERS:
         return Pass(layer)
-    return _steps.steps.setdefault(step, Step()).setdefault(id(layer), Pass(layer))
+    _steps.closed.pop(id(step), None)  # a layer that is called begins anew
+    return _open.setdefault(step, Step()).setdefault(id(layer), Pass(layer))
+
+
+def is_building():
+    """Whether Keras runs a model on placeholders, to learn shapes."""
+    return _stack.step_frame() is _stack.PLACEHOLDERS
 
 
 def note_mix(layer, mix, shapes):
     """Notes that `layer` has mixed inputs of these shapes."""
     done = pass_of(layer)
     if done is None:
-        _astray[layer] = _stack.callers()
+        _astray.add(layer)
     else:
         done.add(mix, shapes)
+        warn_if_never_ended(layer)
 
 
 def note_clean(layer, *, said):
@@ -173,39 +226,80 @@ def note_clean(layer, *, said):
         done.unsaid += not said
 
 
-def note_labelled(layer, shapes):
-    """Notes, for those who watch, that `layer` has mixed inputs together with their labels: there is none to follow."""
-    done = pass_of(layer) if _steps.watchers else None
-    if done is not None:
+def note_labelled(layer, mix, shapes):
+    """Notes that `layer` has mixed inputs together with their labels: there is nothing to follow."""
+    step = _current()
+    if step in _steps.blocks or _steps.watchers or _stack.calls_again():  # or nobody would ask
+        done = pass_of(layer) or Pass(layer)
         done.labelled += 1
         done.shapes += shapes
+        done.drawn.append(mix)
 
 
-def mix_recomputed(layer):
-    """The mix that `layer` made, if the backward pass runs its forward pass once more; otherwise `None`."""
-    if not _stack.is_recomputing():
+def is_repeated(layer):
+    """Whether a backward pass runs the forward pass of `layer` once more, in a step in which it mixed."""
+    return _stack.calls_again() and bool(_passes_to_repeat(layer))
+
+
+def mix_to_repeat(layer):
+    """The mix that `layer` drew in this step, if a backward pass runs its forward pass once more; otherwise `None`."""
+    if not _stack.calls_again():
         return None
-    done = pass_of(layer)
-    if done is None or len(done.mixes) != 1 or done.calls_expected != 1:
+    passes = _passes_to_repeat(layer)
+    if not passes and not _stack.is_backward():
+        return None
+    drawn = [mix for done in passes for mix in done.drawn]
+    if len(drawn) != 1 or passes[0].calls_expected != 1 or layer in _unrepeated:
         raise RuntimeError(_texts.RECOMPUTED.format(name=layer.name))
-    return done.mixes[0]
+    passes[0].repeats += 1
+    return drawn[0]
+
+
+def _passes_to_repeat(layer):
+    """The passes in which `layer` drew a mix and to which a backward pass belongs, if one is running."""
+    step = _current()
+    if _stack.is_backward():
+        here = _drawn_in([step, getattr(step, "around", None)], layer)
+        return here or _drawn_in(
+            [s for s, passes in list(_open.items()) if passes.thread != threading.get_ident()], layer
+        )
+    if step is not None:
+        return []
+    threads = _stack.threads_in_backward() if _open else ()
+    return _drawn_in([s for s, passes in list(_open.items()) if passes.thread in threads], layer)
+
+
+def _drawn_in(steps, layer):
+    """What `layer` did in these steps, where it drew a mix."""
+    passes = [_open.get(step, {}).get(id(layer)) for step in steps]
+    return [done for done in passes if done is not None and done.drawn]
 
 
 def end(layer):
     """Drops what `layer` did in the running step, which is over. Returns the warning to give, or `None`."""
     step = _current()
-    passes = _steps.steps.get(step, Step())
+    passes = _open.get(step, Step())
     done = passes.over(id(layer))
+    mixes = [*passes.finished, *([done] if done is not None and done.mixes else ())]
+    if mixes and _stack.model_of(step) is not None:
+        _close(step, mixes)
     if not passes:
-        _steps.steps.pop(step, None)
+        _open.pop(step, None)
     if done is None or _tell(done):
         return None
-    if done.mixes and not done.led_a_loss:
+    if done.mixes and not done.led_a_loss and layer not in _unended:
         return _texts.UNFOLLOWED.format(name=done.name)
     mixed = passes.mixed or any(other.mixes for other in passes.values())
     if done.unsaid and not mixed and _stack.is_training(step):
         return _texts.UNSAID.format(name=done.name)
     return None
+
+
+def _close(step, mixes):
+    """Remembers that a loss which comes later in this step would be too late."""
+    alive = {id(frame) for frame in _stack.frames()}
+    _steps.closed = {key: closed for key, closed in _steps.closed.items() if key in alive}
+    _steps.closed[id(step)] = Closed(weakref.ref(_stack.model_of(step)), step.f_code, _names(mixes))
 
 
 def mix_to_follow(follower):
@@ -216,17 +310,18 @@ def mix_to_follow(follower):
     """
     step = _current()
     if step is None:
-        _refuse_astray()
-    inside = _steps.steps.get(step, Step())
-    if step in _steps.blocks and not inside:
-        _refuse_elsewhere(follower)
+        _refuse_astray(follower)
+    inside = _open.get(step, Step())
+    if step is not None and not any(done.mixes for done in inside.values()):
+        _refuse_elsewhere(follower, step, inside)
     passes = [done for done in inside.values() if done.mixes]
-    if follower.layer is not None and passes:
+    if not passes:
+        _refuse_late(follower, step, inside.finished)
+        return None
+    if follower.layer is not None:
         known, passes = passes, [done for done in passes if done.name == follower.layer]
         if not passes:
             raise RuntimeError(_texts.UNKNOWN.format(name=follower.layer, names=_names(known)))
-    if not passes:
-        return None
     if len(passes) > 1:
         raise RuntimeError(_texts.SEVERAL.format(names=_names(passes), first=passes[0].name))
     _check_calls(passes[0])
@@ -234,11 +329,17 @@ def mix_to_follow(follower):
     return passes[0].mixes[0]
 
 
-def lacks_mix():
-    """Whether the running step is the `train_step` of a model in which no layer mixed, or was left in the dark."""
+def lack_of_mix(name):
+    """Says why the loss `name` meets no mix in the running step; `None` if that may well be right."""
     step = _current()
-    passes = _steps.steps.get(step, Step())
-    return _stack.is_training(step) and not _steps.watchers and not any(done.unsaid for done in passes.values())
+    passes = _open.get(step, Step())
+    if _steps.watchers or any(done.unsaid for done in passes.values()):
+        return None
+    if _stack.is_training(step):
+        clean = [done for done in passes.values() if done.clean]
+        text = _texts.TOLD_NOT if clean else _texts.NEVER_MET
+        return text.format(name=name, names=_names(clean))
+    return _texts.EMPTY_BLOCK.format(name=name) if step in _steps.blocks and not passes else None
 
 
 def _check_calls(done):
@@ -249,17 +350,80 @@ def _check_calls(done):
         raise RuntimeError(_texts.CLEAN.format(name=done.name))
 
 
-def _refuse_elsewhere(follower):
-    around = [done for passes in _steps.steps.values() for done in passes.values() if done.mixes]
+def _refuse_elsewhere(follower, step, inside):
+    """In a step in which nothing was mixed, while something was around it, or before it."""
+    is_block = step in _steps.blocks
+    if inside and not is_block:
+        return
+    own = [passes for passes in list(_open.values()) if passes.thread == threading.get_ident()]
+    around = [done for passes in own for key, done in passes.items() if done.mixes and key not in inside]
     if around:
         raise RuntimeError(_texts.ELSEWHERE.format(name=type(follower).__name__, names=_names(around)))
+    if _astray and is_block and not inside:
+        raise RuntimeError(_texts.BEFORE_BLOCK.format(name=type(follower).__name__, names=_names(_astray)))
 
 
-def _refuse_astray():
-    running = _stack.running()
-    astray = [layer for layer, callers in _astray.items() if running.intersection(callers)]
-    if astray:
-        raise RuntimeError(_texts.ASTRAY.format(names=_names(astray)))
+def _refuse_astray(follower):
+    """Outside any step, once a layer has mixed outside one, or while another thread is in a step with a mix."""
+    running = _stack.running_threads() if _open else ()
+    others = [passes for passes in list(_open.values()) if passes.thread in running]
+    elsewhere = [done for passes in others for done in passes.values() if done.mixes]
+    if _astray or elsewhere:
+        raise RuntimeError(_texts.ASTRAY.format(name=type(follower).__name__, names=_names([*_astray, *elsewhere])))
+
+
+def _refuse_late(follower, step, finished):
+    """In a step whose mix was let go of before, or ended with a block inside it."""
+    if finished:
+        raise RuntimeError(_texts.AFTER_BLOCK.format(name=type(follower).__name__, names=_names(finished)))
+    closed = _steps.closed.get(id(step))
+    if closed is None or closed.model() is not _stack.model_of(step) or closed.code is not step.f_code:
+        return  # or the frame of another step, in the same place of memory
+    raise RuntimeError(_texts.LATE.format(name=type(follower).__name__, names=closed.names))
+
+
+def warn_if_never_ended(layer):
+    """Tells of the lack of a loss at once where the end of a step may not be seen.
+
+    A model that overrides `metrics`, or a `train_step` that does not read them, does not say when its step is over.
+    """
+    step = _current()
+    if layer in _unended or not _stack.is_training(step) or _steps.watchers:
+        return
+    model = _stack.model_of(step)
+    if type(model).train_step is keras.Model.train_step and _is_ended(step, layer):
+        return
+    if _cannot_follow(model):
+        _unended.add(layer)
+        warnings.warn(_texts.UNFOLLOWED.format(name=layer.name), stacklevel=3)
+
+
+def _is_ended(step, layer):
+    """Whether the metrics of the model in whose step `layer` is called end the step of the layer."""
+    model, known = _stack.model_of(step), _ended.setdefault(layer, weakref.WeakSet())
+    if model not in known and any(metric is layer._end_of_step for metric in model.metrics):
+        known.add(model)
+    return model in known
+
+
+def _cannot_follow(model):
+    """Whether no loss of this model can follow a mix: it has losses, all without `MixLoss`, or there is none at all."""
+    if not followers:
+        return True
+    if not model.compiled or model.loss is None:
+        return False
+    return not any(isinstance(x, keras.losses.Loss) and x in followers for x in _owned(model))
+
+
+def _owned(model):
+    """What a model holds, one by one or in lists and dicts."""
+    for value in (model.loss, *vars(model).values()):
+        if isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
 
 
 def _tell(done):
@@ -272,14 +436,30 @@ def _tell(done):
 def _current():
     """The innermost running step, or `None`. What is left of steps that an error has ended is dropped."""
     frame = _stack.step_frame()
-    if _steps.steps:
-        alive = set(_stack.frames())
-        for step in [s for s in _steps.steps if s not in alive and s not in _steps.blocks]:
-            for done in _steps.steps.pop(step).values():
-                _tell(done)
+    if _open:
+        _drop_dead()
     if frame is not _stack.PLACEHOLDERS and _steps.blocks and _steps.blocks[-1].around is frame:
         return _steps.blocks[-1]
     return frame
+
+
+def _drop_dead():
+    """Drops the steps of this thread that nobody ended: an error did, or the model overrides `metrics`."""
+    alive = {*_stack.frames(), *_steps.blocks}
+    for step in [s for s, passes in list(_open.items()) if passes.thread == threading.get_ident() and s not in alive]:
+        for done in _open.pop(step).values():
+            if not _tell(done):
+                _warn_of_dead(step, done)
+
+
+def _warn_of_dead(step, done):
+    layer = done.layer()
+    if layer is None or not done.mixes or done.led_a_loss:
+        return
+    _astray.add(layer)
+    if layer not in _unended and _stack.is_training(step) and not _is_ended(step, layer):
+        _unended.add(layer)
+        warnings.warn(_texts.UNFOLLOWED.format(name=done.name), stacklevel=2)
 
 
 def _names(layers):

@@ -20,9 +20,10 @@ CLEAN = (
 UNKNOWN = "No layer of the name {name!r} mixed in this step. Received: layer={name!r}; layers that mixed: {names}."
 UNFOLLOWED = (
     "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
-    "trained on hard targets. Wrap the loss, `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`, and the "
-    "metrics, `metrics=[MixMetric('accuracy')]`. If there are no labels to follow, say so where the layer is called: "
-    "`mixup(x, labels=())`."
+    "trained on hard targets.\n"
+    'Wrap what must follow: `model.compile("adam", **follow_mix(loss=..., metrics=[...]))`.\n'
+    "Or wrap the loss alone: `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`.\n"
+    "If there are no labels to follow, say so where the layer is called: `mixup(x, labels=())`."
 )
 LEFT = (
     "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
@@ -31,16 +32,41 @@ LEFT = (
     "`mixup(x, labels=())`."
 )
 ELSEWHERE = (
-    "`{name}` was called in a `with training_step():` block in which no layer was called, while {names} mixed in the "
-    "step around it. Put the call of the model and its loss into the same block, or both outside of it. For "
-    "predictions that were never mixed use the loss or the metric itself, without the wrapper."
+    "`{name}` was called in a step of its own (a `with training_step():` block, a `test_step` inside another step) in "
+    "which no layer mixed, while {names} mixed in the step around it.\n"
+    "Put the call of the model and its loss into the same block, or both outside it.\n"
+    "For predictions that were never mixed, use the loss or the metric itself, without the wrapper."
+)
+BEFORE_BLOCK = (
+    "`{name}` was called in a `with training_step():` block in which no mixing layer was called, but {names} mixed "
+    "outside any step before. If the predictions come from that mix, their labels would not follow.\n"
+    "Call the model inside the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
+    "If the forward pass is compiled (`tf.function`, `jax.jit`), compile the whole block instead.\n"
+    "For predictions that were never mixed, call the wrapped loss or metric itself."
+)
+EMPTY_BLOCK = (
+    "`MixLoss` {name!r} was called in a `with training_step():` block in which no mixing layer was called, so it is "
+    "the loss that it wraps.\n"
+    "If the model mixes, call it inside the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`; "
+    "if its forward pass is compiled, compile the whole block instead.\n"
+    "If nothing is mixed, call the wrapped loss itself."
 )
 ASTRAY = (
-    "Inputs were mixed ({names} called with training=True) outside of a training step, or in one that is over, and a "
-    "`MixLoss` or `MixMetric` that is called outside of one cannot tell whether its predictions come from that mix. "
-    "In a training loop of your own say where a step begins and ends: `with keras_mixup.training_step(): loss = "
-    "loss_fn(y, model(x, training=True))`. The same block around a clean pass, `model(x)`, says that nothing was mixed "
-    "there."
+    "`{name}` was called outside a training step, and {names} mixed outside one, or in a block that is over: it "
+    "cannot tell whether its predictions come from that mix.\n"
+    "In a loop of your own, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
+    "training=True))`.\n"
+    "For a clean pass, use the same block around `loss_fn(y, model(x))`, or call the wrapped loss itself."
+)
+AFTER_BLOCK = (
+    "`{name}` was called after the `with training_step():` block in which {names} mixed. A mix ends with its block.\n"
+    "Put every loss and metric of those predictions into the block.\n"
+    "For clean predictions, call the wrapped loss or metric itself, or put the clean pass into a block of its own."
+)
+LATE = (
+    "`{name}` was called after the metrics of the model were read (`compute_metrics`, `get_metrics_result`, "
+    "`evaluate`), which ends the mix of {names} in this step: its labels cannot follow any more.\n"
+    "Call the loss and the metrics first, and read the results last."
 )
 UNSAID = (
     "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
@@ -54,6 +80,14 @@ NEVER_MET = (
     "...])`, and let it be called with `training=True`. If the batches are mixed in the input pipeline, or not at "
     "all, use the wrapped loss itself."
 )
+TOLD_NOT = (
+    "`MixLoss` {name!r} found no mix to follow: {names} was told `training=False` in this training step, so it is the "
+    "loss that it wraps.\n"
+    "From Keras 3.16 on, `backbone(x, training=False)` says it to every layer that is called later, too: leave it out, "
+    "`backbone.trainable = False` is enough.\n"
+    "In a subclassed model, pass `training` on: `self.mixup(x, training=training)`.\n"
+    "If nothing is to be mixed, use the wrapped loss itself."
+)
 POSITIONS = (
     "Layer {name!r} is to be called at {expected} depths of the model (num_positions={expected}), one of which mixes "
     "the batch. Received: {calls} calls in this step. Call the one layer object at each of the depths, "
@@ -65,10 +99,12 @@ NO_STEP = (
     "where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`."
 )
 RECOMPUTED = (
-    "Layer {name!r} is inside of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`), and the "
-    "backward pass runs it once more where its mix is not known any more; another draw would give wrong gradients "
-    "silently. Ways out: keep the layer out of the rematerialised part; or, in a loop of your own, put the backward "
-    "pass into the `with keras_mixup.training_step():` block too."
+    "Layer {name!r} is part of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`). The backward "
+    "pass calls it again, and its mix is not known there, or is one of several; another draw would give wrong "
+    "gradients.\n"
+    "In a loop of your own, put the backward pass into the block too: `with keras_mixup.training_step(): ...; "
+    "loss.backward()`.\n"
+    "Or keep the layer out of the rematerialised part, or call it once a step."
 )
 HIDDEN = (
     "`ManifoldMixUp` mixes the hidden states of a model while it trains, where labels follow through `MixLoss`. "

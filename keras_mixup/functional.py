@@ -20,6 +20,7 @@ __all__ = [
     "Mix",
     "Random",
     "blend",
+    "blend_element_labels",
     "blend_labels",
     "draw_partners",
     "draw_weights",
@@ -78,7 +79,9 @@ def whole(mix):
     keep = ops.cast(mix.keep, "float32")
     elements = tuple(range(1, len(keep.shape)))
     kept, lost = ops.sum(keep, axis=elements), ops.sum(1.0 - keep, axis=elements)
-    return mix._replace(weight=kept / (kept + lost), complement=lost / (kept + lost))
+    empty = kept + lost == 0  # samples without elements stay as they are
+    kept, total = ops.where(empty, ops.ones_like(kept), kept), ops.where(empty, ops.ones_like(kept), kept + lost)
+    return mix._replace(weight=kept / total, complement=lost / total)
 
 
 def random(seed, like=None):
@@ -92,6 +95,9 @@ def random(seed, like=None):
     """
     ops = _ops.KERAS if like is None else _ops.ops_for(like)
     return Random(ops, key_of(ops, seed))
+
+
+SMALLEST = 1.1754944e-38  # number that all places tell from 0: compiled ones flush smaller ones to it
 
 
 def draw_weights(random, shape, alpha):
@@ -118,7 +124,7 @@ def draw_weights(random, shape, alpha):
     first = cosine >= 0
     weight = ops.where(first, 1.0 - smaller, smaller)
     complement = ops.where(first, smaller, 1.0 - smaller)
-    off = alpha <= 0
+    off = alpha < SMALLEST
     return ops.where(off, ops.ones_like(weight), weight), ops.where(off, ops.zeros_like(weight), complement)
 
 
@@ -189,18 +195,65 @@ def blend_labels(labels, mix, sample_weight=None):
     return mixed, weights
 
 
-def encode_labels(labels, num_classes):
-    """Class indices `(batch,)`, `(batch, 1)` or `(batch, ...)` as one-hot rows; floating labels as they are."""
+def blend_element_labels(labels, mix, sample_weight=None):
+    """Blends labels of elements, such as pixels, each by the share of its own element.
+
+    Args:
+        labels: floating or boolean array `(batch, ...)`.
+        mix: a `Mix` whose `keep` fits the labels; of size 1 along the axis of the classes.
+        sample_weight: `None`, or an array `(batch,)` or with further leading axes of the labels.
+
+    Returns:
+        The labels, and the weights of their elements, `None` if there are none.
+    """
+    if sample_weight is None:
+        return blend(labels, mix, _label_dtype(labels)), None
+    ops = _ops.ops_for(labels)
+    own, other = (ops.cast(share, "float32") for share in (mix.keep, reverse_keep(ops, mix.keep)))
+    weight = trailing(ops, ops.cast(sample_weight, "float32"), len(own.shape))
+    weight = ops.copy(ops.broadcast_to(weight, ops.shape(own)))
+    elements = mix._replace(weight=own, complement=other, keep=None)  # as if each were a sample
+    labels, weight = blend_labels(labels, elements, weight)
+    return labels, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
+
+
+def encode_labels(labels, num_classes, ignore_class=None):
+    """Returns class indices as one-hot rows, and floating labels as they are.
+
+    >>> import numpy as np
+    >>> from keras_mixup.functional import encode_labels
+    >>> encode_labels(np.array([1, 255]), num_classes=2, ignore_class=255).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+
+    Args:
+        labels: array or nest of them: integers `(batch,)`, `(batch, 1)` or `(batch, ...)`, or floats.
+        num_classes: Integer, the number of classes; `None` to return the labels as they are.
+        ignore_class: Integer or `None`, the index that means "no class" and becomes a row of zeros.
+
+    Raises:
+        ValueError: for an index outside 0 to `num_classes - 1` other than `ignore_class`. In a TensorFlow graph it is
+            an `InvalidArgumentError` when the graph runs. Functions compiled by XLA, `jax.jit` or `torch.compile`, and
+            labels on an accelerator are not checked: there such an index becomes a row of zeros.
+    """
+    if num_classes is None:
+        return labels
 
     def encode(y):
-        if not _ops.is_integer(_ops.dtype_of(y)):
-            return y
-        ops = _ops.ops_for(y)
-        if len(y.shape) > 1 and y.shape[-1] == 1:
-            y = ops.squeeze(y, -1)
-        return ops.one_hot(y, num_classes, dtype="float32")
+        return _one_hot(y, num_classes, ignore_class) if _ops.is_integer(_ops.dtype_of(y)) else y
 
-    return labels if num_classes is None else keras.tree.map_structure(encode, labels)
+    return keras.tree.map_structure(encode, labels)
+
+
+def _one_hot(y, num_classes, ignore_class):
+    ops = _ops.ops_for(y)
+    if len(y.shape) > 1 and y.shape[-1] == 1:
+        y = ops.squeeze(y, -1)
+    y = _ops.signed(ops, y)
+    if ignore_class is None:
+        return ops.one_hot(_batch_checks.check_classes(ops, y, num_classes), num_classes, dtype="float32")
+    void = y == ignore_class
+    y = _batch_checks.check_classes(ops, ops.where(void, ops.zeros_like(y), y), num_classes)
+    return ops.one_hot(ops.where(void, -ops.ones_like(y), y), num_classes, dtype="float32")
 
 
 def _blend(x, partner, weight, complement, dtype=None):
@@ -212,7 +265,7 @@ def _blend(x, partner, weight, complement, dtype=None):
     wide = _ops.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
     mixed = ops.weighted_sum(ops.cast(x, wide), weight, ops.cast(partner, wide), complement)
-    return ops.cast(mixed if "float" in dtype else ops.round(mixed), dtype)
+    return ops.cast(mixed if _ops.is_float(dtype) else ops.round(mixed), dtype)
 
 
 def _paste(x, partner, keep, dtype):

@@ -1,16 +1,20 @@
 """`MixMetric`: any Keras metric, with labels that follow the mix made in this step."""
 
+from typing import ClassVar
+
 import keras
 
-from keras_mixup import _checks, _follow, _steps
+from keras_mixup import _checks, _follow, _label_checks, _steps
+from keras_mixup._wrapper import Wrapper
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
-class MixMetric(keras.metrics.Metric):
+class MixMetric(Wrapper, keras.metrics.Metric):
     """Wraps a metric, so that its labels follow the mix that a layer of the model made in this step.
 
     In a step with a mix the metric is updated with both label sets, weighted λ and 1 - λ: accuracy is then the
-    expected accuracy, and the sum of the weights is that of the batch. In a step without one (`evaluate`, a model
+    expected accuracy, and the sum of the weights is that of the batch. Labels of elements that were pasted follow by
+    element, as for `MixLoss`. In a step without one (`evaluate`, a model
     without a mixing layer) it is exactly the wrapped metric. It is logged under the wrapped metric's name.
 
     Args:
@@ -20,10 +24,13 @@ class MixMetric(keras.metrics.Metric):
             parallel branches.
         pairwise: `True` (the default) for both label sets; `False` for blended labels; `None` to decide by the
             shapes, as `MixLoss` does.
+        by: As for `MixLoss`: `"element"`, `"sample"`, or `None` (the default) to decide by the shapes.
         name: String, the name in the logs; that of the wrapped metric by default.
 
     Raises:
-        ValueError: if the metric counts in integers, as `MeanIoU` does if `dtype` is not given: λ would be cut to 0.
+        ValueError: if the metric counts in integers, as `MeanIoU` does if `dtype` is not given: λ would be cut to 0;
+            if it counts samples (`R2Score(num_regressors=...)`) or compares them, unless `pairwise=False`; if labels
+            are of elements whose place in the inputs cannot be told.
         RuntimeError: if the step holds several mixes, or one that may belong elsewhere.
 
     Example:
@@ -37,31 +44,60 @@ class MixMetric(keras.metrics.Metric):
     ['accuracy', 'loss']
     """
 
-    def __init__(self, metric, *, layer=None, pairwise=True, name=None):
+    wraps = "metric"
+    defaults: ClassVar = {"layer": None, "pairwise": True, "by": None}
+
+    def __init__(self, metric, *, layer=None, pairwise=True, by=None, name=None):
+        _label_checks.check_not_wrapped(self, metric)
         inner = _as_metric(metric)
         super().__init__(name=name or inner.name, dtype=inner.dtype)
         self.metric = inner
-        self.layer = layer
-        self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
+        self._remember(metric, layer, pairwise, by)
         _checks.check_metric(inner, self.pairwise)
-        self._identifier = metric
+        if self.pairwise is not False:
+            _label_checks.check_pairs_of_metric(inner, _no_pairs(inner))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         mix = _steps.mix_to_follow(self)
         if mix is None:
-            return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
-        _follow.check_batch(mix, y_pred)
-        mix = _follow.fitted(mix, y_pred)
-        blend = _follow.can_blend(mix, y_true, y_pred, sample_weight) if self.pairwise is None else not self.pairwise
-        if blend:
-            y_true, sample_weight = _follow.blended(mix, y_true, sample_weight)
-            return self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
-        y_pred = keras.ops.convert_to_tensor(y_pred)
-        aligned = keras.ops.shape(_follow.same_rank(y_true, y_pred)[1])
-        weights = _follow.term_weights(mix, sample_weight, aligned[: max(1, len(aligned) - 1)])
-        for term, weight in zip(_follow.terms(mix, y_true, y_pred), weights, strict=True):
-            self.metric.update_state(term.labels, term.predictions, sample_weight=weight)
+            weight = self._aligned(y_true, y_pred, sample_weight)
+            return self.metric.update_state(y_true, y_pred, sample_weight=weight)
+        case = _follow.case_of(self, mix, y_true, y_pred, _class_axes(self.metric, y_true, y_pred), self.by)
+        self.followed_by = case.by
+        if self._blends(case, sample_weight):
+            y_true, weight = _follow.blended(case, sample_weight)
+            return self.metric.update_state(y_true, case.y_pred, sample_weight=weight)
+        y_pred = case.y_pred if case.by == "element" else _follow.same_rank(case.y_true, case.y_pred)[1]
+        shape = self._shape_of_weights(y_pred, sample_weight)
+        shares = _follow.shares_of(case, shape, _class_axis(self.metric))
+        weights = _follow.weights_of(case, sample_weight, shape)
+        for term, share, weight in zip(_follow.terms(case), shares, weights, strict=True):
+            self.metric.update_state(term.labels, term.predictions, sample_weight=share * weight)
         return None
+
+    def _blends(self, case, sample_weight):
+        if self.pairwise is False:
+            _label_checks.check_blendable(self, tuple(case.y_true.shape), tuple(case.y_pred.shape))
+        return _follow.can_blend(case, sample_weight) if self.pairwise is None else not self.pairwise
+
+    def _aligned(self, y_true, y_pred, sample_weight):
+        """Weights of samples for a metric that counts elements, which would take them for those of another axis."""
+        averages = isinstance(self.metric, keras.metrics.Mean) and _follow.read_mask(y_pred) is None
+        if sample_weight is None or averages or len(y_pred.shape) < 3:
+            return sample_weight
+        shape = self._shape_of_weights(_follow.same_rank(y_true, y_pred)[1], sample_weight)
+        weight = keras.ops.convert_to_tensor(sample_weight)
+        return _follow.over_shape(weight, shape) if 0 < len(weight.shape) < len(shape) else weight
+
+    def _shape_of_weights(self, y_pred, sample_weight):
+        """A weight for each value that the metric averages or counts."""
+        shape = list(keras.ops.shape(y_pred))
+        if isinstance(self.metric, keras.metrics.IoU):  # of which each counts, class indices or scores of classes
+            if not self.metric.sparse_y_pred:
+                del shape[self.metric.axis]
+            return tuple(shape)
+        a_weight_each = sample_weight is not None and tuple(sample_weight.shape) == tuple(y_pred.shape)
+        return tuple(shape if a_weight_each else shape[: max(1, len(shape) - 1)])
 
     def result(self):
         return self.metric.result()
@@ -69,22 +105,46 @@ class MixMetric(keras.metrics.Metric):
     def reset_state(self):
         self.metric.reset_state()
 
-    def get_config(self):
-        return {
-            "metric": keras.saving.serialize_keras_object(self._identifier),
-            "layer": self.layer,
-            "pairwise": self.pairwise,
-            "name": self.name,
-        }
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "metric": keras.saving.deserialize_keras_object(config["metric"])})
+# They compare the entries of an axis, so that along it lie classes and no elements.
+COMPARE_CLASSES = (
+    keras.metrics.CategoricalAccuracy,
+    keras.metrics.CategoricalCrossentropy,
+    keras.metrics.CategoricalHinge,
+    keras.metrics.ConcordanceCorrelation,
+    keras.metrics.CosineSimilarity,
+    keras.metrics.FBetaScore,
+    keras.metrics.KLDivergence,
+    keras.metrics.PearsonCorrelation,
+    keras.metrics.TopKCategoricalAccuracy,
+)
+
+
+def _class_axes(metric, y_true, y_pred):
+    """The axes along which the metric compares classes, if it is known."""
+    if isinstance(metric, keras.metrics.IoU) and len(y_pred.shape) > 2:
+        return () if metric.sparse_y_pred else (metric.axis,)
+    categorical = isinstance(metric, _Accuracy) and _follow.kind_of_labels(y_true, y_pred) == "categorical"
+    return (_class_axis(metric),) if categorical or isinstance(metric, COMPARE_CLASSES) else None
+
+
+def _class_axis(metric):
+    axis = getattr(metric, "axis", -1)
+    return axis if isinstance(axis, int) and not isinstance(metric, keras.metrics.FBetaScore) else -1
+
+
+def _no_pairs(metric):
+    """Why the metric cannot be updated with both label sets, or `None`."""
+    if isinstance(metric, keras.metrics.R2Score) and metric.num_regressors:
+        return "counts the samples of its updates (num_regressors)"
+    if isinstance(metric, keras.metrics.PearsonCorrelation | keras.metrics.ConcordanceCorrelation) and metric.axis == 0:
+        return "compares samples with each other (axis=0)"
+    return None
 
 
 def _as_metric(metric):
     if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-        return keras.metrics.MeanMetricWrapper(_accuracy, name=metric)
+        return _Accuracy(name=metric)
     found = keras.metrics.get(metric)
     if isinstance(found, keras.metrics.Metric):
         if isinstance(metric, str):
@@ -95,7 +155,12 @@ def _as_metric(metric):
     )
 
 
-def _accuracy(y_true, y_pred):
+class _Accuracy(keras.metrics.Accuracy):
     """What `compile(metrics=["accuracy"])` takes for labels and predictions of these shapes."""
-    kind = _follow.kind_of_labels(y_true, y_pred)
-    return getattr(keras.metrics, f"{kind}_accuracy")(y_true, y_pred)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        kind = _follow.kind_of_labels(y_true, y_pred)
+        hits = getattr(keras.metrics, f"{kind}_accuracy")(y_true, y_pred)
+        right = keras.ops.ones_like(hits)
+        mask = _follow.read_mask(y_pred)
+        super().update_state(hits, right if mask is None else _follow.with_mask(right, mask), sample_weight)

@@ -22,12 +22,15 @@ class Report(NamedTuple):
         losses: dict, each loss and the name of the layer whose mix it followed, or `None`.
         metrics: dict, each metric and the name of the layer whose mix it followed, or `None`.
         advice: list of strings, what to change.
+        by: dict with the keys `"losses"` and `"metrics"`, each a dict like those: how the labels followed, by
+            `"sample"`, one λ for all labels of a sample, or by `"element"`, each label by the owner of its element.
     """
 
     layers: dict
     losses: dict
     metrics: dict
     advice: list
+    by: dict
 
     @property
     def ok(self):
@@ -38,15 +41,22 @@ class Report(NamedTuple):
         mixed = lambda shapes: (
             "mixed " + ", ".join(f"{shape}, rank {len(shape)}" for shape in shapes) if shapes else "mixed nothing"
         )
-        followed = lambda layer: f"follows {layer!r}" if layer else "follows no mix"
         return "\n".join(
             [
                 *("Mixing layers", *_rows(self.layers, mixed)),
-                *("Losses", *_rows(self.losses, followed)),
-                *("Metrics", *_rows(self.metrics, followed)),
+                *("Losses", *self._followed("losses")),
+                *("Metrics", *self._followed("metrics")),
                 *([f"-> {line}" for line in self.advice] or ["Nothing to change."]),
             ]
         )
+
+    def _followed(self, kind):
+        by = self.by[kind]
+        rows = {
+            name: f"follows {layer!r} by {by[name]}" if layer else "follows no mix"
+            for name, layer in getattr(self, kind).items()
+        }
+        return _rows(rows, str)
 
 
 def check(model, x, y=None, sample_weight=None):
@@ -78,7 +88,7 @@ def check(model, x, y=None, sample_weight=None):
     Mixing layers
       mix: mixed (6, 4), rank 2
     Losses
-      sparse_categorical_crossentropy: follows 'mix'
+      sparse_categorical_crossentropy: follows 'mix' by sample
     Metrics
       accuracy: follows no mix
     -> Metric 'accuracy' compares predictions for mixed inputs with unmixed labels: wrap it, MixMetric('accuracy').
@@ -86,7 +96,9 @@ def check(model, x, y=None, sample_weight=None):
     _checks.check_compiled(model)
     with _unchanged(model, x), _steps.watch() as passes:
         model.train_on_batch(x, y, sample_weight)
+    blind = [line for done in passes if done.calls_expected > 1 for line in _blind_outputs(model, x, done.layer())]
     led = {id(follower): done.name for done in passes for follower in done.followers}
+    by = {id(follower): follower.followed_by for done in passes for follower in done.followers}
     losses, metrics = _losses(model), _metrics(model)
     if not losses:  # a `train_step` of one's own
         losses = {f.name: f for done in passes for f in done.followers if isinstance(f, MixLoss)}
@@ -97,7 +109,11 @@ def check(model, x, y=None, sample_weight=None):
         layers,
         {name: led.get(id(loss)) for name, loss in losses.items()},
         {name: led.get(id(metric)) for name, metric in metrics.items()},
-        list(_advice(layers, passes, losses, metrics, led)),
+        [*_advice(layers, passes, losses, metrics, led), *blind],
+        {
+            "losses": {name: by.get(id(loss)) for name, loss in losses.items()},
+            "metrics": {name: by.get(id(metric)) for name, metric in metrics.items()},
+        },
     )
 
 
@@ -176,6 +192,25 @@ def _advice(layers, passes, losses, metrics, led):
         yield _NO_LOSS
 
 
+def _blind_outputs(model, x, layer):
+    """What to say of outputs that do not depend on the mix at one of the depths where `layer` may mix."""
+    clean, *mixed = (_outputs(model, x, layer, position) for position in range(layer.num_positions + 1))
+    for name in clean:
+        seen = [not np.array_equal(outputs[name], clean[name]) for outputs in mixed]
+        if any(seen) and not all(seen):
+            depths = ", ".join(str(depth) for depth, sees in enumerate(seen, 1) if not sees)
+            yield _BLIND.format(output=name, layer=layer.name, depths=depths)
+
+
+def _outputs(model, x, layer, position):
+    """The outputs by their names, of a training pass in which `layer` mixes at this position; 0 for none."""
+    with _unchanged(model, x), _steps.watch(), layer.mixing_at(position), _steps.training_step():
+        outputs = model(x, training=True)
+        if not isinstance(outputs, dict):
+            outputs = {f"output {i}": output for i, output in enumerate(keras.tree.flatten(outputs))}
+        return {name: keras.ops.convert_to_numpy(output) for name, output in outputs.items()}
+
+
 def _wrapped(wrapper, wrapped):
     return f"{wrapper}({wrapped!r})" if isinstance(wrapped, str) else f"{wrapper}({_name(wrapped)})"
 
@@ -197,11 +232,17 @@ _NOT_TRAINED = (
     "or take it out."
 )
 _LOSS = (
-    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}. If its output does "
-    "not depend on the mixed inputs, it is right as it is."
+    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}, or let everything "
+    'follow, `compile("adam", **follow_mix(loss=..., metrics=[...]))`. If its output does not depend on the mixed '
+    "inputs, it is right as it is."
 )
 _METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}."
 _NO_LOSS = (
     "No loss followed the mix. In a `train_step` of your own, call a `MixLoss` on the predictions. If there are no "
     "labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+)
+_BLIND = (
+    "Output {output!r} does not depend on what {layer!r} mixes at depth {depths}, but its labels would follow that "
+    "mix. Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their "
+    "number."
 )

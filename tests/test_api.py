@@ -18,6 +18,7 @@ LAYERS = [keras_mixup.CutMix, keras_mixup.FMix, keras_mixup.GridMix, keras_mixup
 LAYERS += [keras_mixup.RandomMix]
 CLASSES = [*LAYERS, keras_mixup.MixLoss, keras_mixup.MixMetric]
 PAIRINGS = [keras_mixup.Nearby, keras_mixup.OtherClass, keras_mixup.SameClass]
+LOADERS = [keras_mixup.loaders.MixCollate, keras_mixup.loaders.MixMap, keras_mixup.loaders.MixPyDataset]
 REQUIRED = {
     keras_mixup.ManifoldMixUp: {"num_positions": 2},
     keras_mixup.RandomMix: {"layers": [keras_mixup.MixUp()]},
@@ -26,8 +27,9 @@ REQUIRED = {
 }
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional", "_follow"]
-ORDER += ["losses", "metrics", "pairing", "layers", "report", "plotting"]
+ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional"]
+ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "pairing", "layers"]
+ORDER += ["loaders", "report", "plotting"]
 
 
 def imported(tree):
@@ -72,7 +74,11 @@ def test_the_table_of_contents_is_complete():
     assert all(inspect.getdoc(getattr(keras_mixup, name)) for name in keras_mixup.__all__)
 
 
-@pytest.mark.parametrize("cls", [*CLASSES, *PAIRINGS, keras_mixup.training_step], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls",
+    [*CLASSES, *PAIRINGS, *LOADERS, keras_mixup.follow_mix, keras_mixup.training_step],
+    ids=lambda cls: cls.__name__,
+)
 def test_public_docstrings_have_an_example(cls):
     """The example is run by `test_docs.py`."""
     assert ">>>" in cls.__doc__
@@ -98,6 +104,15 @@ def test_pictures_import_matplotlib_only_when_drawn():
 
     assert not loaded_by(everything, "matplotlib.figure")
     assert loaded_by(f"{everything}; keras_mixup.plotting.show_weights([1.0], draws=10)", "matplotlib.figure")
+
+
+@pytest.mark.parametrize("module", ["torch", "grain"])
+def test_loaders_import_theirs_only_when_used(module):
+    """Importing all of the package loads neither PyTorch, under another backend, nor grain."""
+    if module == keras.backend.backend():
+        pytest.skip("Keras itself imports it")
+
+    assert not loaded_by("import keras_mixup.loaders", module)
 
 
 @pytest.mark.skipif("KERAS_MIXUP_INSTALLED" not in os.environ, reason="run on the checkout")

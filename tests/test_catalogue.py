@@ -49,9 +49,13 @@ LOSSES = {
     "SquaredHinge": (L.SquaredHinge, MULTI_HOT, PROBABILITIES, PAIRS),
     "Tversky": (L.Tversky, ONE_HOT, PROBABILITIES, BLENDED),
 }
-
 if hasattr(L, "SparseCategoricalFocalCrossentropy"):  # from Keras 3.16 on
-    LOSSES["SparseCategoricalFocalCrossentropy"] = (L.SparseCategoricalFocalCrossentropy, INDICES, PROBABILITIES, PAIRS)
+    LOSSES["SparseCategoricalFocalCrossentropy"] = (
+        L.SparseCategoricalFocalCrossentropy,
+        INDICES,
+        PROBABILITIES,
+        PAIRS,
+    )
 
 METRICS = {
     "AUC": (lambda: M.AUC(multi_label=True, num_labels=CLASSES), MULTI_HOT),

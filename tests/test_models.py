@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import threading
 import warnings
 
 import keras
@@ -155,6 +156,7 @@ def fine_tuned(**told):
     backbone.trainable = False
     back = keras.Sequential([keras.Input((20,)), dense(3)])
     inputs = keras.Input((4, 5))
+    # Not `training=False`: from Keras 3.16 on every layer that is called later is told so, too.
     return Case(keras.Model(inputs, back(mixup()(backbone(inputs, **told)))), backbone, back)
 
 
@@ -350,6 +352,40 @@ def test_rematerialised_models_train_as_others(mode, eager, layer):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize("given", ["none", "labels"])
+def test_rematerialised_calls_with_labels_train_as_others(eager, given):
+    """Nothing follows there, but the backward pass needs the same mix all the same."""
+
+    class Mixing(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.mixup = MixUp(1.0, num_classes=3, seed=0)
+
+        def call(self, x, training=None):
+            labels = () if given == "none" else keras.ops.zeros_like(x[:, 0, :3])
+            mixed = self.mixup(x, labels=labels, training=training)
+            return mixed if given == "none" else mixed[0]
+
+    def train(scope):
+        mixing = Mixing()
+        with scope:
+            inner = keras.Sequential([keras.Input((4, 5)), mixing, dense(7, activation="relu", seed=1)])
+            model = keras.Sequential([keras.Input((4, 5)), inner, keras.layers.Flatten(), dense(3, seed=2)])
+        plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), plain, run_eagerly=eager)
+        model.fit(X, Y, batch_size=ROWS, epochs=2, shuffle=False, verbose=0)
+        state = keras.ops.convert_to_numpy(mixing.mixup.seed_generator.state)
+        return [keras.ops.convert_to_numpy(v) for v in model.trainable_variables], int(state[1])
+
+    weights, draws = train(keras.RematScope("activations" if BACKEND == "jax" else "full" if eager else "activations"))
+    expected, as_many = train(contextlib.nullcontext())
+
+    assert draws == as_many
+    for got, want in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's own rematerialisation")
 class TestTorchCheckpoint:
     def backward(self, inside, reentrant):
@@ -375,5 +411,156 @@ class TestTorchCheckpoint:
         assert int(layer.seed_generator.state.value[1]) == 1  # drawn once
 
     def test_a_backward_pass_outside_of_it_is_refused(self):
-        with pytest.raises(RuntimeError, match=r"rematerialised.*training_step"):
+        with pytest.raises(RuntimeError, match=r"(?s)rematerialised.*training_step"):
             self.backward(False, False)
+
+    @pytest.mark.parametrize("labels", [(), np.eye(ROWS, dtype="float32")], ids=["none", "given"])
+    @pytest.mark.parametrize("thread", [False, True])
+    def test_calls_with_labels_repeat_their_mix(self, labels, thread):
+        gradient, draws = self.of_sum(labels, thread)
+
+        assert draws == 1
+        np.testing.assert_array_equal(gradient, self.of_sum(labels, thread=False, remat=False)[0])
+
+    def of_sum(self, labels, thread, remat=True):
+        """The gradient of a sum of squares of mixed inputs; and how many mixes were drawn."""
+        import torch
+
+        layer = mixup()
+        x = torch.nn.Parameter(torch.ones((ROWS, 3)) * torch.arange(ROWS)[:, None])
+
+        def forward(x):
+            mixed = layer(x, labels, training=True)
+            return (mixed if isinstance(labels, tuple) else mixed[0]) ** 2
+
+        with training_step():
+            y = torch.utils.checkpoint.checkpoint(forward, x, use_reentrant=False) if remat else forward(x)
+            in_thread(y.sum().backward) if thread else y.sum().backward()
+        return x.grad, int(layer.seed_generator.state.value[1])
+
+    def test_a_backward_pass_on_a_thread_of_the_engine_repeats_the_mix(self):
+        """On an accelerator PyTorch runs the Python of a backward pass on a thread that knows no step."""
+        import torch
+
+        layer, mixes = mixup(), []
+
+        class Recompute(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                mixes.append(layer(x, training=True))
+                return mixes[0].clone()
+
+            @staticmethod
+            def backward(ctx, gradient):
+                in_thread(lambda: mixes.append(layer(torch.eye(ROWS), training=True)))
+                return gradient
+
+        with training_step():
+            x = torch.nn.Parameter(torch.eye(ROWS))
+            loss = MixLoss("mse")(np.zeros((ROWS, ROWS), "float32"), Recompute.apply(x))
+            loss.backward()
+
+        assert len(mixes) == 2
+        np.testing.assert_array_equal(mixes[0], mixes[1])
+
+    @pytest.mark.parametrize("thread", [False, True])
+    def test_fit_with_a_backward_pass_on_another_thread_trains_as_others(self, thread):
+        class Model(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.mix, self.head = mixup(), dense(3, seed=1)
+
+            def call(self, x, training=None):
+                import torch
+
+                forward = lambda x: self.head(self.mix(x, training=training))
+                return torch.utils.checkpoint.checkpoint(forward, x, use_reentrant=False)
+
+            def train_step(self, data):
+                x, y = data
+                self.zero_grad()
+                loss = self.loss(y, self(x, training=True))
+                in_thread(loss.backward) if thread else loss.backward()
+                variables = self.trainable_variables
+                self.optimizer.apply([v.value.grad for v in variables], variables)
+                return {"loss": loss}
+
+        model = Model()
+        model.compile(keras.optimizers.SGD(0.1), crossentropy(), run_eagerly=True)
+        x = np.reshape(X, (len(X), -1))
+        model(x[:ROWS])
+        model.fit(x, Y, batch_size=ROWS, epochs=2, shuffle=False, verbose=0)
+
+        draws = int(model.mix.seed_generator.state.value[1])
+        assert draws == 2 * len(X) // ROWS
+        got, expected = (keras.ops.convert_to_numpy(kernel) for kernel in (model.head.kernel, self.trained()))
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+    def trained(self):
+        """The weights after the same steps without rematerialisation."""
+        inputs = keras.Input((20,))
+        model = keras.Model(inputs, dense(3, seed=1)(mixup()(inputs)))
+        model.compile(keras.optimizers.SGD(0.1), crossentropy(), run_eagerly=True)
+        model.fit(np.reshape(X, (len(X), -1)), Y, batch_size=ROWS, epochs=2, shuffle=False, verbose=0)
+        return model.layers[-1].kernel
+
+    @pytest.mark.parametrize("inside", ["a later block", "a train_step"])
+    def test_a_backward_pass_over_two_blocks_is_refused(self, inside):
+        """It calls the layer twice, and the blocks do not tell which mix belongs to which call."""
+        import torch
+
+        layer, loss_fn = mixup(), MixLoss("mse")
+        xs = [torch.nn.Parameter(torch.eye(ROWS)) for _ in range(2)]
+
+        def forward(x):
+            y = torch.utils.checkpoint.checkpoint(lambda x: layer(x, training=True) ** 2, x, use_reentrant=False)
+            return loss_fn(np.zeros((ROWS, ROWS), "float32"), y)
+
+        class Model(keras.Model):
+            def train_step(self, data):
+                losses = []
+                for x in xs:
+                    with training_step():
+                        losses.append(forward(x))
+                sum(losses).backward()
+
+        def in_the_later_block():
+            with training_step():
+                first = forward(xs[0])
+            with training_step():
+                (first + forward(xs[1])).backward()
+
+        with pytest.raises(RuntimeError, match=r"(?s)rematerialised.*one of several"):
+            in_the_later_block() if inside == "a later block" else Model().train_step(None)
+
+    def test_steps_one_after_the_other_repeat_their_own_mix(self):
+        gradients = [self.backward(True, False)[0] for _ in range(2)]
+
+        np.testing.assert_array_equal(*gradients)
+
+    def test_a_mix_in_a_bare_loop_is_refused_when_it_is_called_again(self):
+        import torch
+
+        layer = mixup()
+        x = torch.nn.Parameter(torch.eye(ROWS))
+        y = torch.utils.checkpoint.checkpoint(lambda x: layer(x, (), training=True), x, use_reentrant=False)
+
+        with pytest.raises(RuntimeError, match=r"(?s)rematerialised.*training_step"):
+            (y**2).sum().backward()
+
+
+def in_thread(function):
+    """Runs a function in another thread, and raises here what it raises there."""
+    failed = []
+
+    def run():
+        try:
+            function()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]

@@ -102,10 +102,10 @@ def test_labels_of_whole_samples_follow_by_the_share(width):
 
 
 def test_classes_are_no_time_steps_though_as_many():
-    """Waves `(batch, time)` against class scores `(batch, classes)`, with as many classes as steps."""
+    """Waves `(batch, time)` against class scores `(batch, classes)`, with as many classes as steps, if that is said."""
     layer = CutMix(1.0, axes=(1,), seed=0)
     model = keras.Sequential([keras.Input((ROWS,)), layer, keras.layers.Dense(ROWS)])
-    model.compile(keras.optimizers.SGD(0.0), MixLoss("mse"))
+    model.compile(keras.optimizers.SGD(0.0), MixLoss("mse", by="sample"))
     eye = np.eye(ROWS, dtype="float32")
     x, M = layer.mix_numpy(eye, eye, seed=0)
 

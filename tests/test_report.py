@@ -29,10 +29,10 @@ def test_all_is_well():
         "Mixing layers",
         "  mix: mixed (8, 5), rank 2",
         "Losses",
-        f"  {CROSSENTROPY}: follows 'mix'",
+        f"  {CROSSENTROPY}: follows 'mix' by sample",
         "Metrics",
-        "  accuracy: follows 'mix'",
-        "  mae: follows 'mix'",
+        "  accuracy: follows 'mix' by sample",
+        "  mae: follows 'mix' by sample",
         "Nothing to change.",
     ]
 
@@ -225,3 +225,34 @@ def test_errors_of_the_step_come_through_and_nothing_is_changed():
 def test_a_model_that_is_not_compiled():
     with pytest.raises(ValueError, match=r"compiled.*Received: Sequential"):
         check(keras.Sequential([keras.Input((5,)), MixUp()]), X, Y)
+
+
+class TestOutputsBetweenDepths:
+    """`ManifoldMixUp` at two depths; the labels of an output between them would follow what it does not see."""
+
+    def check(self, auxiliary):
+        manifold = ManifoldMixUp(num_positions=2, seed=0, name="manifold")
+        inputs = keras.Input((5,))
+        hidden = keras.layers.Dropout(0.5, seed=1)(keras.layers.Dense(4)(manifold(inputs)))
+        last = manifold(hidden)
+        branch = hidden if auxiliary == "between" else last
+        outputs = {"main": keras.layers.Dense(3)(last), "auxiliary": keras.layers.Dense(3)(branch)}
+        model = keras.Model(inputs, outputs)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", {name: MixLoss(loss) for name in outputs})
+        x, y = np.random.default_rng(0).normal(size=(6, 5)).astype("float32"), np.arange(6) % 3
+        state = keras.ops.convert_to_numpy(manifold.seed_generator.state)
+
+        report = check(model, x, {"main": y, "auxiliary": y})
+
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(manifold.seed_generator.state), state)
+        return report
+
+    def test_an_output_between_two_depths_is_named(self):
+        report = self.check("between")
+
+        assert len(report.advice) == 1
+        assert report.advice[0].startswith("Output 'auxiliary' does not depend on what 'manifold' mixes at depth 2")
+
+    def test_outputs_after_all_depths_are_right(self):
+        assert self.check("after").ok

@@ -1,6 +1,8 @@
 """A mix belongs to its step: whatever else is called, a loss follows the right mix, or says that it cannot tell."""
 
+import functools
 import gc
+import os
 import threading
 import weakref
 
@@ -10,6 +12,7 @@ import pytest
 
 from keras_mixup import MixLoss, MixMetric, MixUp, _steps, training_step
 
+BACKEND = os.environ["KERAS_BACKEND"]
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
 Y = np.arange(8) % 3
 
@@ -257,7 +260,7 @@ class TestLoopsByHand:
         model = build()
         prediction = model(X, training=True)
 
-        with pytest.raises(RuntimeError, match=r"outside of a training step.*with keras_mixup\.training_step\(\):"):
+        with pytest.raises(RuntimeError, match=r"(?s)outside a training step.*with keras_mixup\.training_step\(\):"):
             model.loss(Y, prediction)
 
     @pytest.mark.parametrize("between", ["nothing", "a clean call", "evaluate"])
@@ -269,30 +272,59 @@ class TestLoopsByHand:
             between
         ]()
 
-        with pytest.raises(RuntimeError, match="outside of a training step"):
+        with pytest.raises(RuntimeError, match="outside a training step"):
             model.loss(Y, prediction)
         with training_step():
             assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
 
-    def test_a_mix_that_others_made_does_not_matter(self):
-        """Who asks a loss without having called for a mix gets the plain loss."""
-        layer, model = MixUp(1.0), build(mix=False, metrics=False)
-        thread = threading.Thread(target=lambda: layer(X, training=True))
+    def test_a_mix_made_in_another_thread_is_refused_too(self):
+        """The predictions may come from there."""
+        model, predictions = build(), []
+        thread = threading.Thread(target=lambda: predictions.append(model(X, training=True)))
         thread.start()
         thread.join()
 
-        assert number(model.loss(Y, model(X))) == pytest.approx(plain_loss(model), rel=1e-5)
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
+            model.loss(Y, predictions[0])
 
     @NOTHING_TO_FOLLOW
-    def test_a_callback_that_mixes_and_one_that_asks_a_loss(self, how):
-        """What a callback looks at is followed neither by the training nor by another callback."""
-        layer, model, asked = MixUp(1.0), build(how, mix=False, metrics=False), []
+    def test_a_mix_of_a_callback_is_not_followed_by_the_training(self, how):
+        layer, model = MixUp(1.0), build(how, mix=False, metrics=False)
         look = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: layer(X, training=True))
-        ask = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: asked.append(number(model.loss(Y, model(X)))))
 
-        losses = model.fit(X, Y, batch_size=8, epochs=3, shuffle=False, verbose=0, callbacks=[look, ask])
+        losses = model.fit(X, Y, batch_size=8, epochs=3, shuffle=False, verbose=0, callbacks=[look])
 
-        assert losses.history["loss"] + asked == [pytest.approx(plain_loss(model), rel=1e-5)] * 6
+        assert losses.history["loss"] == [pytest.approx(plain_loss(model), rel=1e-5)] * 3
+        with pytest.raises(RuntimeError, match="outside a training step"):
+            model.loss(Y, model(X))
+
+    @pytest.mark.parametrize("kind", ["subclassed", "own layer", "another line"])
+    def test_a_loop_without_a_block_is_refused_whatever_calls_the_layer(self, kind):
+        class Block(keras.layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.mix = MixUp(1.0, seed=0, name="mix")
+
+            def call(self, x, training=None):
+                return self.mix(x, training=training)
+
+        loss_fn = build().loss
+        if kind == "subclassed":
+            model = Own(lambda training: training)
+        elif kind == "own layer":
+            model = keras.Sequential([keras.Input((5,)), Block(), dense()])
+        else:
+            model = build()
+
+        if kind == "another line":
+            scope = {"model": model, "X": X}
+            exec(compile("predictions = model(X, training=True)", "<line 1>", "exec"), scope)
+            predictions = scope["predictions"]
+        else:
+            predictions = model(X, training=True)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
+            loss_fn(Y, predictions)
 
     def test_labels_given_to_the_layer_leave_nothing_to_follow(self):
         soft = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -315,7 +347,298 @@ class TestLoopsByHand:
 
         assert number(inner) != number(loss)
         assert not _steps._steps.blocks
-        assert not _steps._steps.steps
+        assert not _steps._open
+
+
+class TestBlocksInTheWrongPlace:
+    def test_a_block_around_the_loss_alone_is_refused(self):
+        model = build()
+        predictions = model(X, training=True)
+
+        text = r"(?s)no mixing layer was called, but 'mix' mixed.*tf\.function"
+        with pytest.raises(RuntimeError, match=text), training_step():
+            model.loss(Y, predictions)
+
+    def test_a_forward_pass_that_is_compiled_alone_is_refused_from_its_second_call_on(self):
+        model = build()
+        forward = compiled(model)
+        forward(keras.ops.convert_to_tensor(X))
+
+        for _ in range(2):
+            predictions = forward(keras.ops.convert_to_tensor(X))
+            with pytest.raises(RuntimeError, match="'mix' mixed outside"), training_step():
+                model.loss(Y, predictions)
+
+    def test_a_loss_in_a_block_without_any_mixing_layer_warns_once(self):
+        model = build(mix=False, metrics=False)
+
+        def step():
+            with training_step():
+                return number(model.loss(Y, model(X)))
+
+        with pytest.warns(UserWarning, match=r"'sparse_categorical_crossentropy' was called in .* block") as caught:
+            losses = [step(), step()]
+
+        assert losses == [pytest.approx(plain_loss(model), rel=1e-5)] * 2
+        assert count(caught, "block") == 1
+
+    def test_a_clean_call_in_the_block_says_that_nothing_is_mixed(self):
+        model = build()
+        model(X, training=True)
+
+        with training_step():
+            loss = model.loss(Y, model(X))
+
+        assert number(loss) == pytest.approx(plain_loss(model), rel=1e-5)
+
+    def test_a_clean_pass_of_a_teacher_in_the_block_does_not_hide_the_mix_around_it(self, how):
+        teacher = build(name="teacher_mix")
+
+        class Student(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                with training_step():
+                    teacher(x, training=False)
+                    return self.loss(y, y_pred)
+
+        model = Student(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
+            model.train_on_batch(X, Y)
+
+    def test_a_loss_in_a_test_step_inside_a_training_step_is_refused(self, how):
+        class Nested(Own):
+            def test_step(self, y, y_pred):
+                return self.loss(y, y_pred)
+
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return self.test_step(y, y_pred)
+
+        model = Nested(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
+            model.train_on_batch(X, Y)
+
+    def test_a_function_that_is_called_as_a_step_is_none(self):
+        """Its mix is over when it returns."""
+
+        def train_step(model, x):
+            return model(x, training=True)
+
+        model = build()
+        predictions = train_step(model, X)
+
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
+            model.loss(Y, predictions)
+
+    def test_a_loss_in_another_thread_than_the_block_is_refused(self):
+        model, raised = build(), []
+
+        def ask(predictions):
+            try:
+                model.loss(Y, predictions)
+            except RuntimeError as error:
+                raised.append(str(error))
+
+        with training_step():
+            predictions = model(X, training=True)
+            thread = threading.Thread(target=ask, args=(predictions,))
+            thread.start()
+            thread.join()
+            model.loss(Y, predictions)
+
+        assert "'mix' mixed outside one" in raised[0]
+
+
+class TestStepsOfOtherForms:
+    """A `train_step` is known by its model, not by the names in it."""
+
+    def test_its_first_argument_may_have_any_name(self, how):
+        class Renamed(Own):
+            def train_step(this, *args):
+                return keras.Model.train_step(this, *args)
+
+            def compute_loss(this, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return this.loss(y, y_pred)
+
+        model = Renamed(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        assert model.train_on_batch(X, Y) == pytest.approx(train(build(how)), rel=1e-5)
+
+    @pytest.mark.parametrize("signature", ["renamed", "packed", "decorated"])
+    def test_a_step_that_does_not_call_keras_own(self, signature):
+        def step(model, x, y):
+            return {"loss": model.loss(y, model(x, training=True))}
+
+        class Renamed(Own):
+            def train_step(this, data):
+                return step(this, *data)
+
+        class Packed(Own):
+            def train_step(*args):
+                return step(args[0], *args[1])
+
+        class Decorated(Own):
+            @functools.wraps(Renamed.train_step)
+            def wrapper(*args, **kwargs):
+                return Renamed.train_step(*args, **kwargs)
+
+            train_step = wrapper
+
+        model = {"renamed": Renamed, "packed": Packed, "decorated": Decorated}[signature](lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss)
+
+        loss = model.train_step((keras.ops.convert_to_tensor(X), Y))["loss"]
+
+        assert number(loss) == pytest.approx(train(build()), rel=1e-5)
+
+
+class TestResultsReadTooEarly:
+    """Reading the metrics of a model ends its step; a loss that comes later raises."""
+
+    def run(self, how, between, **options):
+        class Early(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                between(self)
+                return self.loss(y, y_pred)
+
+        model = Early(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how, **options)
+        return model.train_on_batch(X, Y)
+
+    @pytest.mark.filterwarnings("ignore:.*no loss followed")
+    def test_a_loss_after_the_results_is_refused(self, how):
+        def read(model):
+            [metric.result() for metric in model.metrics]
+
+        with pytest.raises(RuntimeError, match=r"(?s)after the metrics of the model were read.*'mix'.*last"):
+            self.run(how, read)
+
+    @pytest.mark.filterwarnings("ignore:.*no loss followed")
+    def test_a_metric_after_the_results_is_refused(self, how):
+        metric = MixMetric("accuracy")
+
+        class Early(Own):
+            def compute_metrics(self, x, y, y_pred, sample_weight=None):
+                self.get_metrics_result()
+                metric.update_state(y, y_pred)
+                return {}
+
+        model = Early(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match="after the metrics of the model were read"):
+            model.train_on_batch(X, Y)
+
+    def test_a_metric_after_the_first_result_of_a_loop_is_refused(self):
+        """`update_state` and `result` in turn, metric by metric."""
+
+        class InTurn(Own):
+            def compute_metrics(self, x, y, y_pred, sample_weight=None):
+                for metric in [*self.metrics, self.last]:
+                    if isinstance(metric, MixMetric):
+                        metric.update_state(y, y_pred)
+                    metric.result()
+                return {}
+
+        model = InTurn(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, run_eagerly=True)
+        model.last = MixMetric("accuracy")
+        tail = MixMetric("accuracy", name="tail")
+        model.compute_metrics = lambda x, y, y_pred, sample_weight=None: [
+            InTurn.compute_metrics(model, x, y, y_pred),
+            tail.update_state(y, y_pred),
+        ]
+
+        with pytest.raises(RuntimeError, match="after the metrics of the model were read"):
+            model.train_on_batch(X, Y)
+
+    def test_a_step_after_it_has_its_own_mix(self, how):
+        expected = [train(model) for model in [build(how)] for _ in range(2)]
+        model = build(how)
+
+        losses = []
+        for _ in range(2):
+            losses.append(train(model))
+            model.get_metrics_result()
+
+        assert losses == expected
+
+
+class TestModelsThatOverrideMetrics:
+    """They do not ask the layer for its metric, so nothing tells it that a step is over."""
+
+    def model(self, loss, how, own_step=False):
+        tracker = keras.metrics.Mean(name="tracker")
+
+        class Overriding(Own):
+            @property
+            def metrics(self):
+                return [tracker]
+
+        class Stepping(Overriding):
+            def train_step(self, *args):
+                return keras.Model.train_step(self, *args)
+
+        model = (Stepping if own_step else Overriding)(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), loss, **how)
+        return model
+
+    @pytest.mark.parametrize("own_step", [False, True])
+    def test_an_unwrapped_loss_is_told_once(self, how, own_step):
+        other = build()  # a `MixLoss` of another model does not count
+        model = self.model(keras.losses.SparseCategoricalCrossentropy(from_logits=True), how, own_step)
+
+        with pytest.warns(UserWarning, match="'mix' mixed its inputs, but no loss followed") as caught:
+            [model.train_on_batch(X, Y) for _ in range(3)]
+
+        assert count(caught, "no loss followed") == 1
+        assert other.loss is not None
+
+    def test_a_wrapped_loss_follows_in_silence(self, how):
+        model = self.model(build().loss, how)
+
+        losses = [model.fit(X, Y, batch_size=8, shuffle=False, verbose=0).history for _ in range(2)]
+
+        assert len(losses) == 2
+
+    def test_a_step_that_does_not_read_its_metrics_is_told_too(self):
+        class Silent(Own):
+            def train_step(self, *args):
+                x, y = args[-1]
+                return {"loss": self.compute_loss(x, y, self(x, training=True))}
+
+        other = build()
+        model = Silent(lambda training: training)
+        plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.0), plain, run_eagerly=True)
+
+        with pytest.warns(UserWarning, match="'mix' mixed its inputs, but no loss followed") as caught:
+            [model.train_step((keras.ops.convert_to_tensor(X), Y)) for _ in range(2)]
+
+        assert count(caught, "no loss followed") == 1
+        assert other.loss is not None
+
+    def test_a_loss_that_no_attribute_holds_is_told_of_when_the_step_is_over(self):
+        """An eager step; whether a `MixLoss` somewhere follows is known only then."""
+        followed = MixLoss("mse")
+
+        class Custom(Own):
+            @property
+            def metrics(self):
+                return []
+
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return keras.ops.mean(y_pred)
+
+        model = Custom(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+
+        with pytest.warns(UserWarning, match="'mix' mixed its inputs, but no loss followed"):
+            [model.train_on_batch(X, Y) for _ in range(2)]
+        assert followed.name
 
 
 class TestBuilding:
@@ -355,7 +678,9 @@ class TestMixesThatNoLossFollows:
         model = build(how)
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], **how)
 
-        with pytest.warns(UserWarning, match=r"'mix' mixed its inputs, but no loss followed.*MixLoss\(") as caught:
+        with pytest.warns(
+            UserWarning, match=r"(?s)'mix' mixed its inputs, but no loss followed.*follow_mix\(.*MixLoss\("
+        ) as caught:
             model.fit(X, Y, batch_size=2, epochs=2, verbose=0)
 
         assert count(caught, "no loss followed") == 1
@@ -382,7 +707,7 @@ class TestMixesThatNoLossFollows:
         with pytest.warns(UserWarning, match=text), training_step():
             predictions = model(X, training=True)
 
-        with pytest.raises(RuntimeError, match="one that is over"):
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
     def test_a_metric_in_the_block_is_no_loss(self):
@@ -391,7 +716,7 @@ class TestMixesThatNoLossFollows:
             predictions = model(X, training=True)
             metric.update_state(Y, predictions)
 
-        with pytest.raises(RuntimeError, match="one that is over"):
+        with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
     def test_a_loss_behind_its_block_in_a_step_follows(self, how):
@@ -410,6 +735,34 @@ class TestMixesThatNoLossFollows:
 
         assert model.train_on_batch(X, Y) == pytest.approx(train(build(how)), rel=1e-5)
 
+    @pytest.mark.parametrize("follower", ["loss", "metric"])
+    def test_a_follower_after_a_block_that_has_been_followed_is_refused(self, follower):
+        model, metric = build(), MixMetric("accuracy")
+        with training_step():
+            predictions = model(X, training=True)
+            model.loss(Y, predictions)
+
+        with pytest.raises(RuntimeError, match="mixed outside one, or in a block that is over"):
+            model.loss(Y, predictions) if follower == "loss" else metric.update_state(Y, predictions)
+
+    def test_a_metric_after_the_block_in_a_step_is_refused(self, how):
+        class After(Own):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                with training_step():
+                    self.predictions = self.head(self.mix(x, training=True))
+                    return self.loss(y, self.predictions)
+
+            def compute_metrics(self, x, y, y_pred, sample_weight=None):
+                self.accuracy.update_state(y, self.predictions)
+                return {}
+
+        model = After(lambda training: False)
+        model.accuracy = MixMetric("accuracy")
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        with pytest.raises(RuntimeError, match=r"(?s)after the .* block in which 'mix' mixed"):
+            model.train_on_batch(X, Y)
+
     def test_a_loss_in_a_block_of_its_own_is_refused(self, how):
         """The mix is in the step around it."""
 
@@ -422,7 +775,7 @@ class TestMixesThatNoLossFollows:
         model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
 
         with pytest.raises(
-            RuntimeError, match=r"`MixLoss` was called in a .* block in which no layer was called.*'mix'"
+            RuntimeError, match=r"(?s)`MixLoss` was called in a step of its own .*'mix' mixed in the step around"
         ):
             model.train_on_batch(X, Y)
 
@@ -491,7 +844,8 @@ class TestLossesThatMeetNoMix:
         assert self.fit(Own(lambda training: training), how) > 0
 
     def test_a_layer_that_is_told_not_to_train_leaves_the_loss_alone(self, how):
-        with pytest.warns(UserWarning, match="'sparse_categorical_crossentropy' found no mix to follow") as caught:
+        text = "'sparse_categorical_crossentropy' found no mix to follow: 'mix' was told `training=False`"
+        with pytest.warns(UserWarning, match=text) as caught:
             self.fit(Own(lambda training: False), how)
 
         assert count(caught, "found no mix") == 1
@@ -534,7 +888,7 @@ def test_nothing_of_a_step_stays_alive_after_it(how):
     gc.collect()
 
     assert kept
-    assert not _steps._steps.steps
+    assert not _steps._open
     if keras.backend.backend() != "tensorflow" or how["run_eagerly"]:  # a compiled TensorFlow model keeps its graph
         assert all(reference() is None for reference in kept)
 

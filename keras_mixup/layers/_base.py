@@ -1,15 +1,20 @@
 """`MixLayer`, what all mixing layers share: the forms of a batch, the gate, the random state, the pipelines."""
 
+import contextlib
 import contextvars
+import functools
 import random as python_random
+import threading
 import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
 from keras_mixup._random import Random, key_of, key_of_replica
 from keras_mixup.functional import Mix
+from keras_mixup.layers._forms import LABEL_KEYS
 from keras_mixup.layers._mixer import Mixer
 
 PAIRINGS = ("shuffle", "roll", "local")
@@ -48,22 +53,39 @@ def serialize(value):
     return value if isinstance(value, str | int | float) else keras.saving.serialize_keras_object(value)
 
 
-class Scheduled:
-    """A number, or a schedule over the layer's training calls; fixed once the layer has been used."""
+class Argument:
+    """Checks an argument of a layer whenever it is assigned, and fixes it once the layer has been used.
 
-    def __init__(self, upper=None):
-        self.upper = upper
+    Args:
+        check: a function of the name, the value and the options. Returns the value to keep.
+    """
+
+    def __init__(self, check, **options):
+        self.check = check
+        self.options = options
 
     def __set_name__(self, owner, name):
         self.name = name
 
     def __get__(self, layer, owner=None):
-        return self if layer is None else getattr(layer, f"_{self.name}")
+        if layer is None:
+            return self
+        if self.name not in layer.__dict__:
+            raise AttributeError(f"`{self.name}` has not been assigned yet.")
+        return layer.__dict__[self.name]
 
     def __set__(self, layer, value):
         if layer.built:
-            raise _checks.frozen(self.name)
-        setattr(layer, f"_{self.name}", _checks.check_number(self.name, value, upper=self.upper))
+            raise _checks.frozen(self.name, type(layer).__name__)
+        layer.__dict__[self.name] = self.check(self.name, value, **self.options)
+
+
+class Seed(Argument):
+    """Starts the random state anew whenever it is assigned."""
+
+    def __set__(self, layer, value):
+        super().__set__(layer, value)
+        layer._start_random_state()
 
 
 UNPICKLING = contextvars.ContextVar("UNPICKLING", default=False)
@@ -96,7 +118,7 @@ class MixLayer(Mixer, keras.layers.Layer):
     from `MixUp`, which follows schedules and saves it.
 
     Args:
-        probability, same_on_batch, pairing, num_classes, dominant, seed, **layer_kwargs: As for `MixUp`.
+        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     Call arguments:
         As for `MixUp`.
@@ -123,32 +145,48 @@ class MixLayer(Mixer, keras.layers.Layer):
         same_on_batch=False,
         pairing="shuffle",
         num_classes=None,
+        ignore_class=None,
         dominant=False,
         seed=None,
         **layer_kwargs,
     ):
+        _checks.check_made_outside(type(self).__name__)
         # Never rematerialised: a second draw in the backward pass would be another mix.
         with keras.RematScope(mode=None):
             super().__init__(autocast=False, **layer_kwargs)
         _checks.check_float_policy(type(self).__name__, self.compute_dtype)
         self.probability = probability
-        self.same_on_batch = _checks.check_flag("same_on_batch", same_on_batch)
-        self.pairing = _checks.check_pairing(pairing, PAIRINGS)
-        self.num_classes = _checks.check_integer("num_classes", num_classes, lower=1)
-        self.dominant = _checks.check_flag("dominant", dominant)
-        self.seed = _checks.check_integer("seed", seed, lower=0, upper=2**32)
+        self.same_on_batch = same_on_batch
+        self.pairing = pairing
+        self.num_classes = num_classes
+        self.ignore_class = ignore_class
+        _checks.check_ignore_class(ignore_class, num_classes)
+        self.dominant = dominant
         self.supports_masking = True
-        # Drawn from Python's generator as Keras does, so that `keras.utils.set_random_seed` holds here too.
-        self._first_seed = python_random.randint(1, 10**9) if seed is None else self.seed
         self.seed_generator: Any = None
-        self._state: Any = None  # the one of a pickle, until it is on the device
+        self.seed = seed
+        self._state_lock = threading.Lock()  # threads of a loader take the next state one after another
         if not UNPICKLING.get():
             self._make_state()
-        self._dataset_state = _ops.DatasetState(self._first_seed)
         self._end_of_step = EndOfStep(self)
 
-    probability = Scheduled(upper=1)
+    probability = Argument(_checks.check_number, upper=1)
+    same_on_batch = Argument(_checks.check_flag)
+    pairing = Argument(_checks.check_pairing, names=PAIRINGS)
+    num_classes = Argument(_checks.check_integer, lower=1)
+    ignore_class = Argument(_checks.check_integer, lower=-(2**31), upper=2**31)
+    dominant = Argument(_checks.check_flag)
+    seed = Seed(_checks.check_integer, lower=0, upper=2**32)
     num_positions = 1  # calls in a step that make one mix
+
+    def _start_random_state(self):
+        """Begins the sequence of draws that the seed stands for."""
+        # Drawn from Python's generator as Keras does, so that `keras.utils.set_random_seed` holds here too.
+        self._first_seed = python_random.randint(1, 10**9) if self.seed is None else self.seed
+        self._dataset_state = _ops.DatasetState(self._first_seed)
+        self._state: Any = None  # the one of a pickle, until it is on the device
+        if self.seed_generator is not None:
+            self.seed_generator.state.assign(_ops.state_of([self._first_seed, 0]))
 
     def _make_state(self):
         """Puts the random state on the device of the backend, where it is not there yet."""
@@ -156,29 +194,38 @@ class MixLayer(Mixer, keras.layers.Layer):
             with _ops.outside_of_traces():
                 self.seed_generator = keras.random.SeedGenerator(_ops.state_seed(self._first_seed))
                 if self._state is not None:
-                    self.seed_generator.state.assign(self._state)
+                    self.seed_generator.state.assign(_ops.state_of(self._state))
 
     def _state_now(self):
-        """As an array, of the device or of the pickle."""
+        """As two words of 32 bits, of the device or of the pickle."""
         if self.seed_generator is None:
             return self._state
-        return keras.ops.convert_to_numpy(self.seed_generator.state)
+        return _ops.words_of(self.seed_generator.state)
 
     def __reduce__(self):
         return unpickled, (type(self), keras.saving.serialize_keras_object(self)["config"], self._state_now())
 
     def __call__(self, *args, **kwargs):
+        self._check_raw(*args, **kwargs)
         if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
             self.built = True
             return _ops.as_written(self.call)(*args, **kwargs)
-        self._make_state()
+        if self.seed_generator is None:
+            with self._state_lock:
+                self._make_state()
         return super().__call__(*args, **kwargs)
+
+    def _check_raw(self, inputs=None, labels=None, sample_weight=None, **others):
+        """What Keras would hide by converting it to tensors."""
+        _batch_checks.check_not_masked((inputs, labels, sample_weight))
+        _batch_checks.check_readable(self._unpack(inputs, labels, sample_weight).leaves())
 
     def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
         batch = self._unpack(inputs, labels, sample_weight)
-        if training:
+        # Keras 3.16 does not hand `training` on when a backward pass runs a rematerialised model again.
+        if training or (training is None and _steps.is_repeated(self)):
             return self._mixed(batch, seed).repack()
-        if training is None and batch.labels is not None:
+        if training is None and batch.labels is not None and not _steps.is_building():
             warnings.warn(_checks.TRAINING_UNSAID, stacklevel=2)
         if batch.labels is None:
             _steps.note_clean(self, said=training is not None)
@@ -198,16 +245,23 @@ class MixLayer(Mixer, keras.layers.Layer):
             self._check_pairing_without_labels()
             mix = self._mix_of_step(batch, seed)
         else:
-            mix = self._draw_here(batch, self._layer_random(seed))
-            _steps.note_labelled(self, batch.shapes())
+            mix = self._mix_of_labelled(batch, seed)
         return self._apply(batch, mix)
 
     def _mix_of_step(self, batch, seed):
         """The mix for a call whose labels follow through the loss."""
-        mix = _steps.mix_recomputed(self)
+        mix = _steps.mix_to_repeat(self)
         if mix is None:
             mix = self._draw_here(batch, self._layer_random(seed))
             _steps.note_mix(self, mix, batch.shapes())
+        return mix
+
+    def _mix_of_labelled(self, batch, seed):
+        """The mix for a call that mixes its labels, or has none."""
+        mix = _steps.mix_to_repeat(self) if seed is None else None  # with a seed, the second draw is the first
+        if mix is None:
+            mix = self._draw_here(batch, self._layer_random(seed))
+            _steps.note_labelled(self, mix, batch.shapes())
         return mix
 
     def _check_pairing_without_labels(self):
@@ -224,11 +278,14 @@ class MixLayer(Mixer, keras.layers.Layer):
         if seed is not None:
             self._check_place("a call with `seed`")
             return random_of(key_of(_ops.KERAS, seed))
-        state = self.seed_generator.next()
-        return random_of(state, state[1], _ops.replica())
+        replica = _ops.replica()
+        with self._state_lock if replica is None and not _ops.is_compiling() else contextlib.nullcontext():
+            state = self.seed_generator.next()
+        return random_of(state, state[1], replica)
 
     def _dataset_random(self, batch, seed):
         self._check_place("a `tf.data` map")
+        _batch_checks.warn_of_one_sample(batch.inputs, batch.labels)
         ops = _ops.ops_for(batch.inputs)
         return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
 
@@ -241,8 +298,29 @@ class MixLayer(Mixer, keras.layers.Layer):
         labels = None if batch.labels is None else keras.tree.map_structure(as_label, self._encoded(batch))
         return batch._replace(inputs=inputs, labels=labels).repack()
 
-    def compute_output_shape(self, inputs_shape, *other_shapes):
-        return inputs_shape
+    def compute_output_shape(self, inputs_shape, labels_shape=None, sample_weight_shape=None):
+        """Returns the shapes of the outputs. Labels without an axis of `num_classes` are taken for class indices."""
+
+        def of_inputs(shape):
+            return keras.KerasTensor(shape, "float32")
+
+        def of_labels(shape):
+            encoded = self.num_classes is None or (len(shape) > 1 and shape[-1] == self.num_classes)
+            return keras.KerasTensor(shape, "float32" if encoded else "int32")
+
+        as_inputs, as_labels = (functools.partial(keras.tree.map_shape_structure, f) for f in (of_inputs, of_labels))
+        if isinstance(inputs_shape, dict) and "images" in inputs_shape:
+            by_key = {key: as_labels if key in LABEL_KEYS else as_inputs for key in inputs_shape}
+            spec = self.compute_output_spec({key: by_key[key](shape) for key, shape in inputs_shape.items()})
+        else:
+            labels = None if labels_shape is None else as_labels(labels_shape)
+            weights = None if sample_weight_shape is None else as_inputs(sample_weight_shape)
+            spec = self.compute_output_spec(as_inputs(inputs_shape), labels, weights)
+        return keras.tree.map_structure(lambda tensor: tensor.shape, spec)
+
+    def build(self, inputs_shape=None, labels_shape=None, sample_weight_shape=None):
+        """There is nothing to build; the layer counts as used."""
+        self.built = True
 
     def get_config(self):
         return {
@@ -251,6 +329,7 @@ class MixLayer(Mixer, keras.layers.Layer):
             "same_on_batch": self.same_on_batch,
             "pairing": serialize(self.pairing),
             "num_classes": self.num_classes,
+            "ignore_class": self.ignore_class,
             "dominant": self.dominant,
             "seed": self.seed,
         }
@@ -268,4 +347,5 @@ class MixLayer(Mixer, keras.layers.Layer):
     def load_own_variables(self, store):
         self._make_state()
         if "random_state" in store:  # files made without the layer, or before it kept its state, load too
-            self.seed_generator.state.assign(store["random_state"])
+            words = _checks.check_random_state(self.name, np.asarray(store["random_state"]))
+            self.seed_generator.state.assign(_ops.state_of(words))

@@ -4,6 +4,7 @@ import keras
 
 from keras_mixup import _checks
 from keras_mixup.functional import Mix, draw_weights, trailing
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
 
 
@@ -31,8 +32,8 @@ class CutMix(PasteLayer):
         data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where height and
             width are.
         box_share: Pair of floats from 0 to 1, limits of the box's share of the image, before the border cuts it.
-        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every
-            Keras layer; as for `MixUp`.
+        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `ignore_class`, `dominant`, `seed`, and
+            those of every Keras layer; as for `MixUp`.
 
     Call arguments:
         As for `MixUp`. All inputs of a nest must have the sizes of the first along the axes of the box.
@@ -55,11 +56,12 @@ class CutMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    num_axes = None
+    axes = Argument(_checks.check_axes, count=None)
+    box_share = Argument(_checks.check_range)
 
     def __init__(self, alpha=1.0, *, box_share=(0.0, 1.0), **options):
         super().__init__(alpha, **options)
-        self.box_share = _checks.check_range("box_share", box_share)
+        self.box_share = box_share
 
     def draw(self, ops, random, shape):
         axes = self.axes_of(shape)
@@ -74,6 +76,7 @@ class CutMix(PasteLayer):
             begin, end = ops.maximum(centre - half, 0.0), ops.minimum(centre + half, size)
             inside = ops.logical_and(inside, _between(ops, begin, end, axis, shape))
             taken, whole = taken * (end - begin), whole * size
+        whole = ops.maximum(whole, 1.0)  # of images without elements nothing is taken
         return Mix((whole - taken) / whole, taken / whole, keep=ops.logical_not(inside))
 
     def get_config(self):

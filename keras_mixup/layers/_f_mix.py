@@ -6,6 +6,7 @@ import keras
 
 from keras_mixup import _checks
 from keras_mixup.functional import draw_weights
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
 
 FREQUENCIES = 12  # of a wave along an image; beyond them the decay leaves nothing that could be seen
@@ -40,9 +41,11 @@ class FMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
+    decay = Argument(_checks.check_positive)
+
     def __init__(self, alpha=1.0, *, decay=3.0, **options):
         super().__init__(alpha, **options)
-        self.decay = _checks.check_positive("decay", decay)
+        self.decay = decay
 
     def draw(self, ops, random, shape):
         height, width = (shape[axis] for axis in self.axes_of(shape))

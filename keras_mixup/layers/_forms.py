@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _batch_checks
+from keras_mixup import _batch_checks, _ops
 
 LABEL_KEYS = ("labels", "segmentation_masks")
 
@@ -56,5 +56,9 @@ def unpack(inputs, labels=None, sample_weight=None, *, pastes=False):
         batch = Batch(inputs["images"], labels, inputs.get("sample_weights"), masks, tuple(inputs))
     else:
         batch = Batch(inputs, labels, sample_weight)
+    _batch_checks.check_has_inputs(batch.inputs)
     _batch_checks.check_weights_have_labels(batch.labels, batch.sample_weight)
+    for weights in keras.tree.flatten(batch.sample_weight):
+        if hasattr(weights, "dtype"):
+            _batch_checks.check_weights(_ops.dtype_of(weights))
     return batch

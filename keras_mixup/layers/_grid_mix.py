@@ -4,7 +4,10 @@ import keras
 
 from keras_mixup import _checks
 from keras_mixup.functional import draw_weights
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
+
+MOST_CELLS = 1024  # along an axis: each sample has as many random numbers as the grid has cells
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -17,7 +20,7 @@ class GridMix(PasteLayer):
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`.
-        cells: Integer, the number of cells along height and along width. Defaults to `4`.
+        cells: Integer, 1 to 1024, the number of cells along height and along width. Defaults to `4`.
         **options: As for `CutMix`.
 
     References:
@@ -32,9 +35,11 @@ class GridMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
+    cells = Argument(_checks.check_integer, lower=1, upper=MOST_CELLS + 1, optional=False)
+
     def __init__(self, alpha=1.0, *, cells=4, **options):
         super().__init__(alpha, **options)
-        self.cells = _checks.check_integer("cells", cells, lower=1, optional=False)
+        self.cells = cells
 
     def draw(self, ops, random, shape):
         height, width = (shape[axis] for axis in self.axes_of(shape))

@@ -1,8 +1,12 @@
 """`ManifoldMixUp`: mixup of hidden states, at one of several depths."""
 
+import contextlib
+
 import keras
+import numpy as np
 
 from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
 from keras_mixup.layers._mixer import only_where
 
@@ -14,6 +18,9 @@ class ManifoldMixUp(MixUp):
     Call the one layer object at each of the depths, the input among them if you like. For every training batch one
     of them is drawn, all alike; there the states are blended as `MixUp` blends, with one draw of λ and of the partners,
     and everywhere else they pass as they are. The labels follow through `MixLoss` and `MixMetric`.
+
+    Every output whose loss follows must lie after all the depths. An output that branches off between them would get
+    mixed labels for clean states whenever a later depth is drawn; `keras_mixup.check` finds such outputs.
 
     For networks that learn mixed inputs by heart, or whose inputs cannot be mixed. Usual values are alpha 2 and three
     depths: the input and the first two blocks. It costs a pass over the states at each of them. It works in models
@@ -53,9 +60,21 @@ class ManifoldMixUp(MixUp):
     >>> history = model.fit(np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2]), verbose=0)
     """
 
+    num_positions = Argument(_checks.check_integer, lower=1, optional=False)
+
     def __init__(self, alpha=2.0, *, num_positions, **options):
         super().__init__(alpha, **options)
-        self.num_positions = _checks.check_integer("num_positions", num_positions, lower=1, optional=False)
+        self.num_positions = num_positions
+        self._fixed_position = None
+
+    @contextlib.contextmanager
+    def mixing_at(self, position):
+        """Mixes at this position instead of a drawn one, counted from 1; 0 for none. For `check`."""
+        self._fixed_position = position
+        try:
+            yield
+        finally:
+            self._fixed_position = None
 
     def get_config(self):
         return {**super().get_config(), "num_positions": self.num_positions}
@@ -64,9 +83,9 @@ class ManifoldMixUp(MixUp):
         """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
         if seed is not None:
             self._check_place("a call with `seed`")
-        recomputed = _steps.mix_recomputed(self)
-        if recomputed is not None:
-            return recomputed
+        again = _steps.mix_to_repeat(self)
+        if again is not None:
+            return again
         step = _steps.pass_of(self)
         if step is None:
             raise RuntimeError(_texts.NO_STEP.format(name=self.name))
@@ -75,8 +94,10 @@ class ManifoldMixUp(MixUp):
         else:
             random = self._layer_random(None)
             step.add(self._draw_here(batch, random), batch.shapes())
+            _steps.warn_if_never_ended(self)
             position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
-            step.position = keras.ops.convert_to_tensor(position)
+            fixed = self._fixed_position
+            step.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
         _batch_checks.check_hidden_rows(step.shapes[0], batch.shapes())
         return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
 

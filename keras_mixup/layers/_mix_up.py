@@ -4,7 +4,7 @@ import keras
 
 from keras_mixup import _checks
 from keras_mixup.functional import Mix, draw_weights
-from keras_mixup.layers._base import MixLayer, Scheduled, serialize
+from keras_mixup.layers._base import Argument, MixLayer, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -19,12 +19,18 @@ class MixUp(MixLayer):
     `MixMetric(metric)`. In a `tf.data` pipeline, `mixup(x, y, training=True)` or `mixup.mix_dataset(dataset)`, and in a
     loop of your own the labels are mixed with the inputs, and any loss for soft labels will do.
 
+    In a `keras.layers.Pipeline` say which data it is for: `pipeline(sample, training=True)`, and
+    `pipeline(sample, training=False)` for validation data. It trains by default, and then mixes in `model(x)`,
+    `evaluate` and `predict` too; a mixing layer cannot tell.
+
     For noisy labels, small data and long training; the place to begin. It costs one pass over the batch.
 
     Args:
         alpha: Float >= 0, or a schedule of `keras.optimizers.schedules` over the layer's training calls. Both
             parameters of the Beta distribution: small values blend little, 1 is uniform, 0 is off. Usual values are
-            0.1 to 0.4; 1 to 32 against label noise. Defaults to `0.2`.
+            0.1 to 0.4; 1 to 32 against label noise. Defaults to `0.2`. Numbers below 1.2e-38, the smallest that float32
+            holds in every place, are 0. Of a schedule, numbers below 0 are 0, and nan is an error where the step runs
+            eagerly on the CPU, off where it is compiled.
         probability: Float from 0 to 1, or a schedule. The chance that a sample is mixed (that the batch is, with
             `same_on_batch`). Defaults to `1.0`.
         same_on_batch: Boolean, whether all samples of a batch share one λ. Defaults to `False`.
@@ -32,8 +38,12 @@ class MixUp(MixLayer):
             partner; `"roll"` for the row before; `"local"` to draw them, where a `keras.distribution` shares the batch
             out to several devices, within the part of each, so that no row has to be sent.
         num_classes: Integer or `None`. With it integer labels (and masks, of a sample dict) are class indices and come
-            out as one-hot rows; an index outside of 0 to `num_classes - 1`, such as a void label, as a row of zeros.
-            Not needed where the labels follow through `MixLoss`.
+            out as one-hot rows. Not needed where the labels follow through `MixLoss`.
+        ignore_class: Integer or `None`, the class index that means "no class" (255 in many masks) and becomes a row of
+            zeros, as in `keras.losses.SparseCategoricalCrossentropy`. Any other index outside 0 to `num_classes - 1`
+            is an error wherever its value can be read: in eager calls on the CPU, `mix_numpy` and `tf.data`. Inside
+            functions compiled by XLA, `jax.jit` or `torch.compile`, and for labels that lie on an accelerator, it is
+            not checked, and becomes a row of zeros too.
         dominant: Boolean, whether λ = max(λ, 1 - λ), so that the original keeps the greater share. Defaults to `False`.
         seed: Integer >= 0 or `None`. The same seed gives the same draws, on every backend.
         **layer_kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
@@ -43,7 +53,7 @@ class MixUp(MixLayer):
             dict that holds `images` is a Keras sample: `images`, `labels`, `sample_weights`, `segmentation_masks`.
         labels: `None`, or an array or nest of arrays `(batch, ...)`: floating (one-hot, multi-label, regression), or
             integer class indices with `num_classes`. `()` says that there are none, and none are returned.
-        sample_weight: `None`, or weights `(batch,)`, or over further leading axes of the labels.
+        sample_weight: `None`, or floating or boolean weights `(batch,)`, or over further leading axes of the labels.
         training: Boolean or `None`.
         seed: Integer or integer tensor; makes this call a pure function of its arguments.
 
@@ -67,7 +77,7 @@ class MixUp(MixLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    alpha = Scheduled()
+    alpha = Argument(_checks.check_number)
 
     def __init__(
         self,
@@ -77,6 +87,7 @@ class MixUp(MixLayer):
         same_on_batch=False,
         pairing="shuffle",
         num_classes=None,
+        ignore_class=None,
         dominant=False,
         seed=None,
         **layer_kwargs,
@@ -86,6 +97,7 @@ class MixUp(MixLayer):
             same_on_batch=same_on_batch,
             pairing=pairing,
             num_classes=num_classes,
+            ignore_class=ignore_class,
             dominant=dominant,
             seed=seed,
             **layer_kwargs,

@@ -17,6 +17,7 @@ from keras_mixup.functional import (
     trailing,
     whole,
 )
+from keras_mixup.layers._element_labels import blend_pasted
 from keras_mixup.layers._forms import unpack
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
@@ -30,6 +31,7 @@ class Mixer:
     pairing: Any
     same_on_batch: bool
     num_classes: int | None
+    ignore_class: int | None
     dominant: bool
     compute_dtype: str
     _first_seed: int
@@ -58,8 +60,11 @@ class Mixer:
         """Mixes every batch of a `tf.data.Dataset`, under any Keras backend.
 
         The draws are a function of the layer's seed, the epoch and the position of the batch: the same in every
-        run, also with parallel calls; other ones in every epoch; resumed exactly from an iterator's checkpoint. A
-        dataset made anew, by another call of this method, begins with the first epoch again. (As for all of
+        run, also with parallel calls; other ones in every epoch. An iterator that is restored from a checkpoint goes on
+        with the same draws. (Which rows it gives is TensorFlow's part: with `shuffle` before a `repeat` it restores
+        them in another order, from the next epoch on, if the pipeline had read ahead into that epoch when the
+        checkpoint was saved.) A dataset made anew, by another call of this method, begins with the first epoch again;
+        so do not call it inside `interleave` or `flat_map`, where it is refused, but mix after them. (As for all of
         TensorFlow's seeds, its global seed counts too, if one is set.)
 
         Args:
@@ -71,11 +76,15 @@ class Mixer:
                 gives images of bytes back as bytes, rounded: a quarter of what is to be moved to an accelerator.
 
         Returns:
-            A `tf.data.Dataset` of the same form. Do not `cache` it: every epoch would repeat the same mixes. Do not
-            give it to the `tf.data` service, whose workers would each mix all of it: mix behind the service.
+            A `tf.data.Dataset` of the same form and length. Do not `cache` it: every epoch would repeat the same mixes.
+            Do not give it to the `tf.data` service, whose workers would each mix all of it: mix after the service.
 
         Raises:
             ValueError, TypeError: if the elements cannot be mixed, at once.
+            InvalidArgumentError: while it is iterated, for class indices out of range.
+
+        Warns:
+            UserWarning: if an element plainly is one sample, because `dataset.batch(...)` was forgotten.
 
         Example:
 
@@ -87,8 +96,10 @@ class Mixer:
         [(4, 3), (4, 3)]
         """
         self._check_place("`mix_dataset`")
+        _batch_checks.check_dataset(dataset)
         spec = self._unpack(*_batch_checks.check_dataset_element(dataset.element_spec))
         self._check_mixable(spec) if training else _batch_checks.check_rows(spec.leaves())
+        _batch_checks.warn_of_one_sample(spec.inputs, spec.labels)
         dtype = self._dtype_for(spec, dtype)
         self.built = True
         if not training:
@@ -129,6 +140,7 @@ class Mixer:
         ((4, 2), (4, 3), [1.0, 1.0, 1.0, 1.0])
         """
         self._check_place("`mix_numpy`")
+        _batch_checks.check_not_masked((inputs, labels, sample_weight))
         as_arrays = lambda nest: None if nest is None else keras.tree.map_structure(np.asarray, nest)
         batch = self._unpack(*map(as_arrays, (inputs, labels, sample_weight)))
         self._check_mixable(batch)
@@ -148,11 +160,12 @@ class Mixer:
         batch = self._unpack(*_batch_checks.check_dataset_element(element))
         self._check_mixable(batch)
         ops = _ops.ops_for(batch.inputs)
-        return self._apply(batch, self._draw(batch, Random(ops, ops.stack(key))), dtype).repack()
+        return _like(element, self._apply(batch, self._draw(batch, Random(ops, ops.stack(key))), dtype).repack())
 
     def _unmixed_element(self, element, dtype):
         element = element if len(element) > 1 else element[0]
-        return self._unmixed(self._unpack(*_batch_checks.check_dataset_element(element)), dtype).repack()
+        batch = self._unpack(*_batch_checks.check_dataset_element(element))
+        return _like(element, self._unmixed(batch, dtype).repack())
 
     def _unmixed(self, batch, dtype=None):
         """The batch as it is: inputs in this dtype, class indices as one-hot rows if `num_classes` is set."""
@@ -167,7 +180,8 @@ class Mixer:
     def _draw(self, batch, random):
         """The layer's draw, gated."""
         ops = random.ops
-        shape = ops.shape(keras.tree.flatten(batch.inputs)[0])
+        rows, *sizes = ops.shape(keras.tree.flatten(batch.inputs)[0])
+        shape = (_batch_checks.check_rows_of_graph(ops, rows, batch.leaves()), *sizes)
         mix = self._drawn(ops, random, (1, *shape[1:]) if self.same_on_batch else shape)
         if mix.partner is None:
             mix = self._paired(mix, batch, random, shape[0])
@@ -197,18 +211,21 @@ class Mixer:
         batch = batch._replace(inputs=inputs, masks=blend(batch.masks, mix))
         if labels is None:
             return batch
+        if mix.keep is not None:
+            labels, sample_weight = blend_pasted(batch.labels, labels, mix, batch.sample_weight)
+            return batch._replace(labels=labels, sample_weight=sample_weight)
         if batch.sample_weight is None:
             return batch._replace(labels=blend_labels(labels, mix))
         labels, sample_weight = blend_labels(labels, mix, batch.sample_weight)
         return batch._replace(labels=labels, sample_weight=sample_weight)
 
     def _encoded(self, batch):
-        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes)
+        return None if batch.labels is None else encode_labels(batch.labels, self.num_classes, self.ignore_class)
 
     def _check_mixable(self, batch):
         _batch_checks.check_rows(batch.leaves())
         for x in keras.tree.flatten(batch.inputs):
-            _batch_checks.check_inputs(_ops.dtype_of(x))
+            _batch_checks.check_inputs(_ops.dtype_of(x), batch.inputs)
         self._check_labels(batch)
 
     def _check_labels(self, batch):
@@ -220,6 +237,11 @@ class Mixer:
 
     def _check_place(self, where):
         _checks.check_no_schedule(where, probability=self.probability)
+
+
+def _like(element, mixed):
+    """A mixed tuple as a named one, if the element was."""
+    return type(element)(*mixed) if hasattr(element, "_fields") else mixed
 
 
 def reverse(ops, mix):

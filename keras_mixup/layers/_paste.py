@@ -4,7 +4,14 @@ import keras
 
 from keras_mixup import _batch_checks, _checks
 from keras_mixup.functional import Mix
+from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
+
+
+def _check_data_format(name, value):
+    if value is None:
+        return keras.config.image_data_format()
+    return _checks.check_choice(name, value, ("channels_last", "channels_first"))
 
 
 class PasteLayer(MixUp):
@@ -22,11 +29,11 @@ class PasteLayer(MixUp):
 
     def __init__(self, alpha=1.0, *, axes=None, data_format=None, **options):
         super().__init__(alpha, **options)
-        self.axes = _checks.check_axes(axes, self.num_axes)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        _checks.check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
+        self.axes = axes
+        self.data_format = data_format
 
-    num_axes: int | None = 2  # that parts of this kind span; `None` for any number
+    axes = Argument(_checks.check_axes, count=2)
+    data_format = Argument(_check_data_format)
 
     def axes_of(self, shape):
         """The axes that the parts span, for inputs of this shape."""

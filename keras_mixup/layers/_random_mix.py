@@ -1,10 +1,20 @@
 """`RandomMix`: one of several mixes, drawn for every sample."""
 
+import copy
+
 import keras
 
 from keras_mixup import _checks
-from keras_mixup.layers._base import MixLayer
+from keras_mixup.layers._base import Argument, MixLayer
 from keras_mixup.layers._mixer import selected
+
+
+def _members(name, layers):
+    """The layers, of which each mixes in the place of the one that they belong to from now on."""
+    layers = _checks.check_members(name, layers, base=MixLayer)
+    for layer in layers:
+        layer.join()
+    return layers
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -23,8 +33,8 @@ class RandomMix(MixLayer):
         probabilities: `None` for equal ones, or a list with the probability of each member; they sum to 1.
         same_on_batch: Boolean, whether one member is drawn for the whole batch, with one λ and one box. Defaults to
             `False`.
-        **options: `probability`, `pairing`, `num_classes`, `dominant`, `seed`, and those of every Keras layer; as for
-            `MixUp`.
+        **options: `probability`, `pairing`, `num_classes`, `ignore_class`, `dominant`, `seed`, and those of every Keras
+            layer; as for `MixUp`.
 
     Call arguments:
         As for `MixUp`, and what the members ask for.
@@ -47,20 +57,30 @@ class RandomMix(MixLayer):
 
     def __init__(self, layers, *, probabilities=None, same_on_batch=False, **options):
         super().__init__(same_on_batch=same_on_batch, **options)
-        self.layers = [_checks.check_member(layer, MixLayer) for layer in _checks.check_members(layers)]
-        for layer in self.layers:
-            layer.join()
-        self.probabilities = _checks.check_probabilities(probabilities, len(self.layers))
-        self.pastes = all(layer.pastes for layer in self.layers)
+        self.layers = layers
+        self.probabilities = probabilities
+        _checks.check_counts(self.layers, self.probabilities)
+
+    layers = Argument(_members)
+    probabilities = Argument(_checks.check_probabilities)
+
+    @property
+    def pastes(self):  # type: ignore[override]
+        return all(layer.pastes for layer in self.layers)
 
     def draw(self, ops, random, shape):
         number, bound = random.uniform(shape[:1]), 0.0
         first, *others = [layer._drawn(ops, random, shape) for layer in self.layers]
         mix = first
-        for probability, other in zip(self.probabilities, others, strict=False):
+        for probability, other in zip(self._shares(), others, strict=False):
             bound = bound + probability
             mix = selected(ops, number >= bound, other, mix)
         return mix
+
+    def _shares(self):
+        """The probabilities of all members."""
+        _checks.check_counts(self.layers, self.probabilities)
+        return self.probabilities or [1.0 / len(self.layers)] * len(self.layers)
 
     def _check_mixable(self, batch):
         super()._check_mixable(batch)
@@ -74,9 +94,9 @@ class RandomMix(MixLayer):
 
     def get_config(self):
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
-        return {**super().get_config(), "layers": layers, "probabilities": self.probabilities}
+        return {**super().get_config(), "layers": layers, "probabilities": copy.copy(self.probabilities)}
 
     @classmethod
     def from_config(cls, config):
-        layers = [keras.saving.deserialize_keras_object(layer) for layer in config.pop("layers")]
-        return super().from_config({**config, "layers": layers})
+        revive = keras.saving.deserialize_keras_object
+        return super().from_config({**config, "layers": [revive(layer) for layer in config.get("layers", ())]})
