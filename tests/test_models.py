@@ -149,7 +149,7 @@ class Text(Case):
         return self.expected_loss(M, self.y[rows], self.back.predict([mixed, self.x[rows] != 0], verbose=0))
 
 
-def fine_tuned():
+def fine_tuned(**told):
     """A frozen backbone with its own statistics, features mixed behind it."""
     backbone = keras.Sequential([keras.Input((4, 5)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
     backbone.layers[0].moving_mean.assign(RNG.normal(size=5))
@@ -157,7 +157,7 @@ def fine_tuned():
     back = keras.Sequential([keras.Input((20,)), dense(3)])
     inputs = keras.Input((4, 5))
     # Not `training=False`: from Keras 3.16 on every layer that is called later is told so, too.
-    return Case(keras.Model(inputs, back(mixup()(backbone(inputs)))), backbone, back)
+    return Case(keras.Model(inputs, back(mixup()(backbone(inputs, **told)))), backbone, back)
 
 
 def fit(case, **options):
@@ -224,7 +224,14 @@ LOOPS = {"tensorflow": tensorflow_loop, "jax": jax_loop, "torch": torch_loop}
 
 def train_on_batch(case):
     case.model.compile(keras.optimizers.SGD(0.0), case.loss, loss_weights=case.loss_weights)
-    return means([case.model.train_on_batch(x, y, return_dict=True)["loss"] for x, y in batches(case)])
+    return means(losses_on_batch(case))
+
+
+def losses_on_batch(case):
+    """The loss of each step alone; in Keras 3.13 and before it is the mean since the metrics were reset."""
+    for x, y in batches(case):
+        case.model.reset_metrics()
+        yield case.model.train_on_batch(x, y, return_dict=True)["loss"]
 
 
 def batches(case):
@@ -233,7 +240,7 @@ def batches(case):
 
 def means(losses):
     """Of the steps so far, as Keras logs losses."""
-    return np.cumsum(losses) / (np.arange(STEPS) + 1)
+    return np.cumsum(list(losses)) / (np.arange(STEPS) + 1)
 
 
 MODES = {
@@ -280,6 +287,18 @@ def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, 
     np.testing.assert_allclose(losses, expected, rtol=2e-6)
 
 
+def test_a_backbone_that_is_told_not_to_train_never_stops_the_mix_without_a_word():
+    """From Keras 3.16 on `backbone(x, training=False)` tells every layer that comes after it as well."""
+    case = fine_tuned(training=False)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        losses = fit(case)
+
+    mixed = np.allclose(losses, means(case.expected()), rtol=2e-6)
+    assert mixed or any("found no mix to follow" in str(warning.message) for warning in caught)
+
+
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")  # JAX has it where it is switched on
 @pytest.mark.parametrize(
     ("policy", "tolerance"), [("mixed_float16", 2e-3), ("mixed_bfloat16", 2e-2), ("float64", 1e-6)]
@@ -298,7 +317,7 @@ def test_half_and_double_precision_train_with_exact_labels(policy, tolerance):
     loss = MixLoss(keras.losses.CategoricalCrossentropy(from_logits=True))
     model.compile(optimizer, loss, metrics=[MixMetric(recorder, pairwise=False)])
 
-    losses = means([model.train_on_batch(x, y, return_dict=True)["loss"] for x, y in batches(case)])
+    losses = means(losses_on_batch(case))
 
     twin = MixUp(1.0, seed=0, dtype="float32")
     expected = [matrix(twin) for _ in range(STEPS)][-1]
