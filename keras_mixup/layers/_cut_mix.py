@@ -21,8 +21,10 @@ class CutMix(PasteLayer):
     values are alpha 1 with a `probability` of 0.5 (CIFAR) or 1 (ImageNet, 300 epochs). It costs one pass over the
     batch, as `MixUp` does.
 
-    It mixes only while training, and labels follow, as for `MixUp`. In a sample dict `segmentation_masks` are pasted
-    with the images; integer ones stay integers. Its sample weights follow the labels, by λ.
+    It mixes only while training, and labels follow, as for `MixUp`. Labels of elements (masks, time steps), in a call
+    or a pipeline, are pasted as the elements are, on the grid of the inputs or at an integer stride; their sample
+    weights then are those of the elements. In a sample dict `segmentation_masks` are pasted with the images; integer
+    ones stay integers, and the sample weights of the dict follow its labels.
 
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, boxes of every size alike.
@@ -42,7 +44,8 @@ class CutMix(PasteLayer):
         As for `MixUp`.
 
     Raises:
-        ValueError, TypeError: for inputs without height and width where `axes` is not given, and as for `MixUp`.
+        ValueError, TypeError: for inputs without height and width where `axes` is not given, for labels of more than
+            one axis that do not lie on the grid of the inputs, and as for `MixUp`.
 
     References:
         - [Yun et al., 2019](https://arxiv.org/abs/1905.04899), equations 1 and 2.
