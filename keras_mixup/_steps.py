@@ -312,7 +312,7 @@ def mix_to_follow(follower):
     if step is None:
         _refuse_astray(follower)
     inside = _open.get(step, Step())
-    if step is not None and not any(done.mixes for done in inside.values()):
+    if step not in (None, _stack.PLACEHOLDERS) and not any(done.mixes for done in inside.values()):
         _refuse_elsewhere(follower, step, inside)
     passes = [done for done in inside.values() if done.mixes]
     if not passes:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from keras_mixup import MixLoss, MixUp, _steps, training_step
 
-EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 150))
+EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 100))
 
 
 class Distance(keras.losses.Loss):

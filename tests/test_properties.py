@@ -14,8 +14,9 @@ from places import to_numpy
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
 
-EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 60))
+EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 20))
 CLASSES = 3
+DTYPES = ["float32", "float16", *(["float64"] if keras.backend.backend() != "jax" else [])]  # JAX switches it off
 TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 2e-6, "float64": 2e-6}
 
 
@@ -34,7 +35,7 @@ def options(draw):
         "ignore_class": draw(st.sampled_from([None, 255, -1])),
         "dominant": draw(st.booleans()),
         "seed": draw(st.integers(0, 2**32 - 1)),
-        "dtype": draw(st.sampled_from(["float32", "float16", "float64"])),
+        "dtype": draw(st.sampled_from(DTYPES)),
     }
 
 

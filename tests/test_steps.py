@@ -662,6 +662,17 @@ class TestBuilding:
 
         assert loss == pytest.approx(train(build(how)), rel=1e-5)
 
+    def test_a_model_is_built_and_trained_inside_the_block_of_another(self, how):
+        """On placeholders nothing is mixed, whatever is mixed around them."""
+        outer, model = build(name="outer"), build(how)
+
+        with training_step():
+            predictions = outer(X, training=True)
+            loss = train(model)
+            outer.loss(Y, predictions)
+
+        assert loss == pytest.approx(train(build(how)), rel=1e-5)
+
     def test_a_subclassed_model_that_is_built_in_a_block(self):
         model, loss_fn = self.Subclassed(), build().loss
 
