@@ -467,6 +467,7 @@ class TestDataLoader:
     @pytest.mark.parametrize("training", [True, False])
     def test_batches_with_nothing_to_mix_come_out_too(self, rows, training):
         """Of arrays that must not be written on."""
+        pytest.importorskip("torch")
         frozen = np.broadcast_to(np.float32(1), (rows, 3))
         x, y = MixCollate(MIXUP, lambda _: (frozen, frozen), training=training)([])
 
