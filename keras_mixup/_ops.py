@@ -455,7 +455,7 @@ def gradient_functions():
 
     Both PyTorch and TensorFlow call a rematerialised part again. JAX and `torch.compile` replay what they have traced.
     """
-    return frozenset() if is_compiling() else _gradient_functions()
+    return () if is_compiling() else _gradient_functions()
 
 
 @functools.cache
@@ -464,12 +464,12 @@ def _gradient_functions():
     if backend == "torch":
         import torch
 
-        return frozenset(function.__code__ for function in (torch.autograd.backward, torch.autograd.grad))
+        return tuple(function.__code__ for function in (torch.autograd.backward, torch.autograd.grad))
     if backend == "tensorflow":
         tf = tensorflow_ops().tf
         functions = (tf.GradientTape.gradient, tf.gradients, tf.compat.v1.gradients)
-        return frozenset(function.__code__ for function in functions)
-    return frozenset()
+        return tuple(function.__code__ for function in functions)
+    return ()
 
 
 def known_values(x):

@@ -84,7 +84,8 @@ def _computes_gradients(stack):
     if not gradients:
         return False
     for frame in stack:
-        if frame.f_code in gradients:
+        # By identity: `torch.compile` runs code that holds dicts, of which there is no hash.
+        if any(frame.f_code is code for code in gradients):
             return True
         if frame.f_code.co_name in STEPS and model_of(frame) is not None:
             return False

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import threading
+import types
 import warnings
 
 import keras
@@ -384,6 +385,23 @@ def test_rematerialised_calls_with_labels_train_as_others(eager, given):
     assert draws == as_many
     for got, want in zip(weights, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+
+
+def test_code_that_cannot_be_hashed_may_call_the_layer():
+    """`torch.compile` writes such code, with dicts among its constants, around what it does not compile."""
+    layer = mixup()
+
+    def forward(x):
+        return layer(x, training=True)
+
+    code = forward.__code__.replace(co_consts=(*forward.__code__.co_consts, {}))
+    forward = types.FunctionType(code, forward.__globals__, closure=forward.__closure__)
+    with training_step():
+        mixed = keras.ops.convert_to_numpy(forward(X[:ROWS]))
+        loss = MixLoss("mse")(np.eye(ROWS, dtype="float32"), np.eye(ROWS, dtype="float32"))
+
+    assert float(loss) > 0
+    np.testing.assert_array_equal(mixed, keras.ops.convert_to_numpy(mixup()(X[:ROWS], (), training=True)))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's own rematerialisation")
