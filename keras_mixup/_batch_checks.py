@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_mixup import _ops
-from keras_mixup._checks import static_shape
+from keras_mixup._arguments import static_shape
 
 SAMPLE_ROLES = ("images", "labels", "sample_weights", "segmentation_masks", "bounding_boxes")
 
@@ -85,26 +85,6 @@ def check_use_of_classes(labels, num_classes):
             "the labels of a sample dict), cast them back: `tf.cast(y, 'int32')`. If they are numbers, leave "
             "num_classes out. Class 3 and class 8 averaged would be class 5.5."
         )
-
-
-def check_classes(ops, indices, num_classes):
-    """Returns class indices that lie in range; those of a TensorFlow graph are checked when it runs.
-
-    Indices whose values are not known, or could only be read by waiting for an accelerator, pass.
-    """
-    expected = f"Class indices must lie between 0 and {num_classes - 1} (num_classes={num_classes}).\nReceived: from"
-    options = (
-        "\nOptions:\n  classes counted from 1: `y - 1`\n  more classes: a greater `num_classes`\n"
-        "  an index that means no class: `ignore_class=255`, which gives a row of zeros"
-    )
-    if _ops.is_graph_tensor(indices):
-        least, greatest = ops.min(indices), ops.max(indices)
-        right = ops.logical_and(least >= 0, greatest < num_classes)
-        return _ops.asserted(indices, right, [expected, least, "to", greatest, options])
-    values = _ops.known_values(indices)
-    if values is not None and values.size and not 0 <= values.min() <= values.max() < num_classes:
-        raise ValueError(f"{expected} {values.min()} to {values.max()}.{options}")
-    return indices
 
 
 def check_weights(dtype):
@@ -211,60 +191,6 @@ def check_rows(leaves):
             "Inputs, labels and sample weights must have the same batch size (axis 0). Received: "
             f"{', '.join(known.values())}. {_BATCH_FIRST}"
         )
-
-
-def check_hidden_rows(first, now):
-    """The hidden states of one batch have one number of rows at all depths. Both are lists of shapes."""
-    rows = {shape[0] for shape in (first, *now) if isinstance(shape[0], int)}
-    if len(rows) > 1:
-        raise ValueError(
-            "The hidden states must have the same batch size (axis 0) at every depth where they may be mixed. "
-            f"Received: shapes {first} and {now[0]}. Leave out the depths where other axes are folded into the batch "
-            "axis."
-        )
-
-
-def check_weight_rank(weight_shape, label_shape):
-    if len(weight_shape) > len(label_shape):
-        raise ValueError(
-            f"Sample weights of shape {tuple(weight_shape)} do not fit labels of shape {tuple(label_shape)}: "
-            "expected one weight for each sample, `(batch,)`, or weights over leading axes of the labels, such as "
-            "`(batch, time)` for labels `(batch, time, classes)`."
-        )
-
-
-def check_one_label(labels):
-    """The one array of labels, by which samples are paired."""
-    leaves = [] if labels is None else keras.tree.flatten(labels)
-    if len(leaves) != 1:
-        raise ValueError(
-            "To pair samples by their labels there must be one array of them. Received: "
-            f'{len(leaves)} arrays. Pair by `pairing="shuffle"`, or draw the partners by a `pairing` of your own.'
-        )
-    return leaves[0]
-
-
-def check_keep(keep, shape):
-    """The elements to keep are told for arrays of this shape."""
-    sizes = zip(keep, shape, strict=False)
-    if len(keep) != len(shape) or any(k not in (1, None) and n is not None and k != n for k, n in sizes):
-        raise ValueError(
-            f"A layer that pastes parts of samples needs arrays that are alike along the axes of the parts. "
-            f"Received: an array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any). Mix "
-            "arrays of other sizes or ranks with `MixUp`, or leave them out."
-        )
-
-
-def check_span(axes, shape):
-    """A box has axes of its own behind the batch axis; those of an image are known."""
-    if axes is None:
-        raise ValueError(
-            f"A box spans the height and the width of images, `(batch, height, width, channels)`. Received: inputs of "
-            f"shape {tuple(shape)}. For other inputs say along which axes the box is to be cut, counted from the batch "
-            "axis 0: `axes=(1,)` for time series `(batch, time, features)`, `axes=(1, 2, 3)` for video or volumes."
-        )
-    if any(axis >= len(shape) for axis in axes):
-        raise ValueError(f"There is no such axis: axes={axes}. Received: inputs of shape {tuple(shape)}.")
 
 
 def check_sample_keys(sample):

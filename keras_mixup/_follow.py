@@ -5,16 +5,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _batch_checks, _grid, _label_checks, _ops
-from keras_mixup.functional import (
-    blend,
-    blend_element_labels,
-    blend_labels,
-    partners_of,
-    reverse_keep,
-    shares,
-    trailing,
-)
+from keras_mixup import _grid, _label_checks, _ops
+from keras_mixup.functional import blend, blend_element_labels, blend_labels, shares
+from keras_mixup.functional._blend import partners_of
+from keras_mixup.functional._labels import check_weight_rank
+from keras_mixup.functional._mix import reverse_keep, trailing
 
 
 def like_predictions(y_true, y_pred):
@@ -152,7 +147,7 @@ def weights_of(case, sample_weight, shape):
     w = _rowwise(sample_weight, case.y_true)
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
-    _batch_checks.check_weight_rank(w.shape, shape)
+    check_weight_rank(w.shape, shape)
     w = trailing(ops, w, len(shape))
     return [w, partners_of(w, case.mix)]
 

@@ -27,8 +27,8 @@ REQUIRED = {
 }
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional"]
-ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "pairing", "layers"]
+ORDER = ["_ops", "_arguments", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "pairing", "functional"]
+ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
 ORDER += ["loaders", "report", "plotting"]
 
 

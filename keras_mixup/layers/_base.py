@@ -11,11 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
-from keras_mixup._random import Random, key_of, key_of_replica
+from keras_mixup import _arguments, _batch_checks, _checks, _ops, _steps, _texts
 from keras_mixup.functional import Mix
+from keras_mixup.functional._random import Random, key_of, key_of_replica
 from keras_mixup.layers._forms import LABEL_KEYS
 from keras_mixup.layers._mixer import Mixer
+from keras_mixup.pairing import check_pairing
 
 PAIRINGS = ("shuffle", "roll", "local")
 
@@ -172,13 +173,13 @@ class MixLayer(Mixer, keras.layers.Layer):
         self._end_of_step = EndOfStep(self)
         self.built = True  # there is nothing to build, and Keras would warn of a model that calls it in `train_step`
 
-    probability = Argument(_checks.check_number, upper=1)
-    same_on_batch = Argument(_checks.check_flag)
-    pairing = Argument(_checks.check_pairing, names=PAIRINGS)
-    num_classes = Argument(_checks.check_integer, lower=1)
-    ignore_class = Argument(_checks.check_integer, lower=-(2**31), upper=2**31)
-    dominant = Argument(_checks.check_flag)
-    seed = Seed(_checks.check_integer, lower=0, upper=2**32)
+    probability = Argument(_arguments.check_number, upper=1)
+    same_on_batch = Argument(_arguments.check_flag)
+    pairing = Argument(check_pairing, names=PAIRINGS)
+    num_classes = Argument(_arguments.check_integer, lower=1)
+    ignore_class = Argument(_arguments.check_integer, lower=-(2**31), upper=2**31)
+    dominant = Argument(_arguments.check_flag)
+    seed = Seed(_arguments.check_integer, lower=0, upper=2**32)
     num_positions = 1  # calls in a step that make one mix
 
     def _start_random_state(self):

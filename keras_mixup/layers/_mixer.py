@@ -5,20 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops
-from keras_mixup._random import Random, key_of
-from keras_mixup.functional import (
-    Mix,
-    blend,
-    blend_labels,
-    draw_partners,
-    encode_labels,
-    reverse_keep,
-    trailing,
-    whole,
-)
+from keras_mixup import _arguments, _batch_checks, _checks, _ops
+from keras_mixup.functional import Mix, blend, blend_labels, draw_partners, encode_labels
+from keras_mixup.functional._mix import _rows, only_where, reverse, selected, whole
+from keras_mixup.functional._random import Random, key_of
 from keras_mixup.layers._element_labels import blend_pasted
 from keras_mixup.layers._forms import unpack
+from keras_mixup.pairing import check_one_label
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
 
@@ -204,7 +197,7 @@ class Mixer:
         if isinstance(self.pairing, str):
             parts = _ops.parts_of(batch.inputs) if self.pairing == "local" else 1
             return mix._replace(partner=draw_partners(random, rows, parts=parts), reach=parts if parts > 1 else None)
-        labels = _batch_checks.check_one_label(self._encoded(batch))
+        labels = check_one_label(self._encoded(batch))
         return mix._replace(partner=self.pairing.draw(random.ops, random, random.ops.here(labels)))
 
     def _apply(self, batch, mix, dtype=None):
@@ -237,53 +230,12 @@ class Mixer:
             _batch_checks.check_use_of_classes(labels, self.num_classes)
 
     def _check_place(self, where):
-        _checks.check_no_schedule(where, probability=self.probability)
+        _arguments.check_no_schedule(where, probability=self.probability)
 
 
 def _like(element, mixed):
     """A mixed tuple as a named one, if the element was."""
     return type(element)(*mixed) if hasattr(element, "_fields") else mixed
-
-
-def reverse(ops, mix):
-    """The mix in which the partner has the share of the original."""
-    keep = None if mix.keep is None else reverse_keep(ops, mix.keep)
-    return mix._replace(weight=mix.complement, complement=mix.weight, keep=keep)
-
-
-def selected(ops, condition, mix, other):
-    """Row by row one of two mixes, whose partners are the same."""
-    weight = ops.where(condition, mix.weight, other.weight)
-    complement = ops.where(condition, mix.complement, other.complement)
-    keeps = [m.keep for m in (mix, other) if m.keep is not None]
-    if not keeps:
-        return mix._replace(weight=weight, complement=complement)
-    rank = len(keeps[0].shape)
-    first, second = (trailing(ops, m.weight, rank) if m.keep is None else m.keep for m in (mix, other))
-    if _ops.dtype_of(first) != _ops.dtype_of(second):
-        first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
-    return mix._replace(
-        weight=weight, complement=complement, keep=ops.where(trailing(ops, condition, rank), first, second)
-    )
-
-
-def only_where(ops, mixed, mix):
-    """The mix, but rows where `mixed` is false are their own partner: nothing of another leaks into them."""
-    return mix._replace(
-        weight=ops.where(mixed, mix.weight, ops.ones_like(mix.weight)),
-        complement=ops.where(mixed, mix.complement, ops.zeros_like(mix.complement)),
-        partner=ops.where(mixed, mix.partner, _rows(ops, mix)),
-        keep=None if mix.keep is None else _kept_where(ops, mixed, mix.keep),
-    )
-
-
-def _kept_where(ops, mixed, keep):
-    mixed = trailing(ops, mixed, len(keep.shape))
-    return ops.where(mixed, keep, ops.ones_like(keep))
-
-
-def _rows(ops, mix):
-    return ops.cast(ops.arange(ops.shape(mix.partner)[0]), _ops.dtype_of(mix.partner))
 
 
 def _numpy_key(seed):
