@@ -1,0 +1,38 @@
+"""Dtypes, and integers of the width that a backend has."""
+
+import keras
+
+from keras_mixup._backend._keras import KERAS
+
+
+def dtype_of(x):
+    """The name of a leaf's dtype, also of one that Keras does not know."""
+    try:
+        return keras.backend.standardize_dtype(x.dtype)
+    except ValueError:
+        return str(x.dtype)
+
+
+def is_mixable(dtype):
+    """Whether inputs of this dtype can be mixed: floats, and images as bytes."""
+    return is_float(dtype) or dtype == "uint8"
+
+
+def is_float(dtype):
+    """Whether numbers can be computed with this dtype; 8-bit floats are for storage."""
+    return dtype in ("float16", "bfloat16", "float32", "float64")
+
+
+def is_integer(dtype):
+    return "int" in dtype
+
+
+def widened(dtype):
+    """`dtype`, but float32 where it is narrower than that or no float at all."""
+    return dtype if dtype == "float64" else "float32"
+
+
+def signed(ops, x):
+    """Integers in a dtype that holds -1 as well: 64 bits wide where the backend has them."""
+    narrow = ops is KERAS and keras.backend.backend() == "jax" and "64" not in dtype_of(x)
+    return ops.cast(x, "int32" if narrow else "int64")

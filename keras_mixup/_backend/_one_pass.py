@@ -1,0 +1,75 @@
+"""One pass over memory."""
+
+import functools
+import math
+
+import keras
+import numpy as np
+
+from keras_mixup._backend._arrays import in_dataset, ops_for
+from keras_mixup._backend._keras import KERAS
+from keras_mixup._backend._numpy import NUMPY
+from keras_mixup._backend._tensorflow import tensorflow_ops
+from keras_mixup._backend._tf_data import as_written
+
+
+def take_partners(x, partner, reach=None):
+    """`x[partner]`; on JAX by a route on which rows do not leave their device, or only those at its boundary do.
+
+    XLA gathers a sharded array on every device, whatever the indices are. `reach`, see `Mix`, says more of them.
+    """
+    ops = ops_for(x)
+    if reach is None or ops is not KERAS or keras.backend.backend() != "jax":
+        return ops.take(x, partner, axis=0)
+    of_elements = (1,) * (len(x.shape) - 1)
+    if reach == "roll":
+        own = ops.reshape(partner == ops.arange(len(partner)), (-1, *of_elements))
+        return ops.where(own, x, ops.roll(x, 1, 0))
+    parts = ops.reshape(x, (reach, -1, *x.shape[1:]))
+    within = ops.reshape(partner % parts.shape[1], (reach, -1, *of_elements))
+    return ops.reshape(ops.take_along_axis(parts, within, axis=1), x.shape)
+
+
+WORTH_COMPILING = 1000  # elements in a sample; compiling takes some 50 ms
+
+
+def by_rows(function, x, partner, of_rows, reach=None):
+    """`function(x, x[partner], *of_rows)`, which computes row by row, in as few passes over memory as the place allows.
+
+    In a `tf.data` map that is one pass, compiled by XLA; once for every shape, so only for large samples, in batches of
+    which no size but the number of rows may vary. NumPy takes blocks of rows that stay in the cache from one operation
+    to the next.
+    """
+    if ops_for(x) is NUMPY:
+        return _by_blocks(function, x, partner, of_rows)
+    run = lambda x, partner, *of_rows: function(x, take_partners(x, partner, reach), *of_rows)
+    if in_dataset(x) and None not in x.shape[1:] and math.prod(x.shape[1:]) >= WORTH_COMPILING and _has_xla():
+        run = tensorflow_ops().tf.function(as_written(run), jit_compile=True)
+    return run(x, partner, *of_rows)
+
+
+@functools.cache
+def _has_xla():
+    """Whether this build of TensorFlow can compile for the CPU, on which pipelines run."""
+    tf = tensorflow_ops().tf
+    try:
+        with tf.init_scope(), tf.device("CPU"):
+            tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+def _by_blocks(function, x, partner, of_rows, bytes_of_block=2**18):
+    rows = max(1, bytes_of_block * len(x) // max(x.nbytes, 1))
+    blocks = [slice(begin, begin + rows) for begin in range(0, max(len(x), 1), rows)]
+    of_block = lambda part, block: part[block] if len(part) == len(x) else part  # one row for all
+    mixed = lambda block: function(x[block], x[partner[block]], *(of_block(part, block) for part in of_rows))
+    first = mixed(blocks[0])
+    if len(blocks) == 1:
+        return first
+    out = np.empty((len(x), *first.shape[1:]), first.dtype)
+    out[blocks[0]] = first
+    for block in blocks[1:]:
+        out[block] = mixed(block)
+    return out
