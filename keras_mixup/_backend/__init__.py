@@ -17,6 +17,7 @@ from keras_mixup._backend._arrays import (
     is_tracing_dataset,
     is_tracing_tensorflow,
     ops_for,
+    tensorflow_ops,
 )
 from keras_mixup._backend._dtypes import dtype_of, is_float, is_integer, is_mixable, signed, widened
 from keras_mixup._backend._framework import (
@@ -36,7 +37,6 @@ from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
 from keras_mixup._backend._one_pass import by_rows, take_partners
 from keras_mixup._backend._ops import MASK, OPERATIONS
-from keras_mixup._backend._tensorflow import tensorflow_ops
 from keras_mixup._backend._tf_data import DatasetState, as_written, asserted, with_cardinality_of
 
 __all__ = [

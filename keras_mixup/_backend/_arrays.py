@@ -7,7 +7,13 @@ import numpy as np
 
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
-from keras_mixup._backend._tensorflow import tensorflow_ops
+
+
+def tensorflow_ops():
+    """The operations of TensorFlow, which is imported when its first tensor arrives."""
+    from keras_mixup._backend._tensorflow import TENSORFLOW
+
+    return TENSORFLOW
 
 
 def ops_for(*nests):

@@ -9,7 +9,6 @@ import numpy as np
 from keras_mixup._backend._arrays import is_graph_tensor, ops_for
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._ops import MASK
-from keras_mixup._backend._tensorflow import tensorflow_ops
 
 
 def parts_of(batch):
@@ -80,7 +79,9 @@ def _is_on_host(x):
             return False
         return all(device.platform == "cpu" for device in x.devices())
     if backend == "tensorflow":
-        return tensorflow_ops().tf.is_tensor(x) and not is_graph_tensor(x) and "CPU" in x.device
+        import tensorflow as tf
+
+        return tf.is_tensor(x) and not is_graph_tensor(x) and "CPU" in x.device
     import torch
 
     return isinstance(x, torch.Tensor)  # `value_at_hand` asks for the device
@@ -102,7 +103,8 @@ def _gradient_functions():
 
         return tuple(function.__code__ for function in (torch.autograd.backward, torch.autograd.grad))
     if backend == "tensorflow":
-        tf = tensorflow_ops().tf
+        import tensorflow as tf
+
         functions = (tf.GradientTape.gradient, tf.gradients, tf.compat.v1.gradients)
         return tuple(function.__code__ for function in functions)
     return ()
@@ -120,7 +122,9 @@ def is_compiling():
 def outside_of_traces():
     """A context in which what is made is made at once, though a function may be traced just then."""
     if keras.backend.backend() == "tensorflow":
-        return tensorflow_ops().tf.init_scope()
+        import tensorflow as tf
+
+        return tf.init_scope()
     if keras.backend.backend() == "jax":
         import jax
 
@@ -135,7 +139,9 @@ def replica():
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        context = tensorflow_ops().tf.distribute.get_replica_context()
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
         several = context is not None and context.num_replicas_in_sync > 1
         return context.replica_id_in_sync_group if several else None
     if backend == "torch":

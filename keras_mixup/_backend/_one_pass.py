@@ -9,7 +9,6 @@ import numpy as np
 from keras_mixup._backend._arrays import in_dataset, ops_for
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
-from keras_mixup._backend._tensorflow import tensorflow_ops
 from keras_mixup._backend._tf_data import as_written
 
 
@@ -44,14 +43,17 @@ def by_rows(function, x, partner, of_rows, reach=None):
         return _by_blocks(function, x, partner, of_rows)
     run = lambda x, partner, *of_rows: function(x, take_partners(x, partner, reach), *of_rows)
     if in_dataset(x) and None not in x.shape[1:] and math.prod(x.shape[1:]) >= WORTH_COMPILING and _has_xla():
-        run = tensorflow_ops().tf.function(as_written(run), jit_compile=True)
+        import tensorflow as tf
+
+        run = tf.function(as_written(run), jit_compile=True)
     return run(x, partner, *of_rows)
 
 
 @functools.cache
 def _has_xla():
     """Whether this build of TensorFlow can compile for the CPU, on which pipelines run."""
-    tf = tensorflow_ops().tf
+    import tensorflow as tf
+
     try:
         with tf.init_scope(), tf.device("CPU"):
             tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))

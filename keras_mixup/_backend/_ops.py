@@ -1,43 +1,145 @@
-"""The operations of one place."""
+"""The operations that the core of the package is written against, once for all array libraries."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 MASK = 0xFFFFFFFF  # words of the random source are 32 bit wide
 
-
-# What a mix may be drawn with: each takes and gives what its namesake in `keras.ops` does, in all three places.
-OPERATIONS = frozenset(
-    """
-    abs absolute add all any arange argmax argmin argsort broadcast_to cast ceil clip concatenate
-    convert_to_tensor copy cos cumsum divide einsum equal exp expand_dims expm1 flip floor floor_divide full
-    greater greater_equal isfinite isnan less less_equal linspace log log1p logical_and logical_not logical_or
-    logical_xor matmul max maximum mean min minimum mod moveaxis multiply negative not_equal one_hot ones
-    ones_like power prod reshape roll round shape sign sin sort split sqrt square squeeze stack std subtract sum
-    swapaxes take take_along_axis tan tanh tensordot tile transpose var where zeros zeros_like
-    """.split()  # noqa: SIM905
-)
+Operation = Callable[..., Any]
 
 
 class Ops:
-    """The operations of one place."""
+    """The operations of one array library.
 
-    def __getattr__(self, name):
-        if name not in OPERATIONS:
+    Those without a body here take and return what their namesakes in `keras.ops` do. They are all that `draw` may use.
+    """
+
+    # of each element
+    abs: Operation
+    absolute: Operation
+    add: Operation
+    cast: Operation
+    ceil: Operation
+    clip: Operation
+    cos: Operation
+    divide: Operation
+    equal: Operation
+    exp: Operation
+    expm1: Operation
+    floor: Operation
+    floor_divide: Operation
+    greater: Operation
+    greater_equal: Operation
+    isfinite: Operation
+    isnan: Operation
+    less: Operation
+    less_equal: Operation
+    log: Operation
+    log1p: Operation
+    logical_and: Operation
+    logical_not: Operation
+    logical_or: Operation
+    logical_xor: Operation
+    maximum: Operation
+    minimum: Operation
+    mod: Operation
+    multiply: Operation
+    negative: Operation
+    not_equal: Operation
+    power: Operation
+    round: Operation
+    sign: Operation
+    sin: Operation
+    sqrt: Operation
+    square: Operation
+    subtract: Operation
+    tan: Operation
+    tanh: Operation
+    where: Operation
+
+    # over axes
+    all: Operation
+    any: Operation
+    argmax: Operation
+    argmin: Operation
+    argsort: Operation
+    cumsum: Operation
+    einsum: Operation
+    matmul: Operation
+    max: Operation
+    mean: Operation
+    min: Operation
+    prod: Operation
+    sort: Operation
+    std: Operation
+    sum: Operation
+    tensordot: Operation
+    var: Operation
+
+    # of shapes and places
+    broadcast_to: Operation
+    concatenate: Operation
+    expand_dims: Operation
+    flip: Operation
+    moveaxis: Operation
+    reshape: Operation
+    roll: Operation
+    shape: Operation
+    split: Operation
+    squeeze: Operation
+    stack: Operation
+    swapaxes: Operation
+    take: Operation
+    take_along_axis: Operation
+    tile: Operation
+    transpose: Operation
+
+    # new arrays
+    arange: Operation
+    convert_to_tensor: Operation
+    copy: Operation
+    full: Operation
+    linspace: Operation
+    one_hot: Operation
+    ones: Operation
+    ones_like: Operation
+    zeros: Operation
+    zeros_like: Operation
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
             raise AttributeError(
                 f"`ops.{name}` is not there in every place where a layer can mix. These are, as in `keras.ops`: "
                 f"{', '.join(sorted(OPERATIONS))}."
             )
-        return self._named(name)
+
+    def from_keras(self, x):
+        """Convert a Keras tensor to an array of this library."""
+        return x
 
     def here(self, x):
-        """What Keras has computed, for these operations."""
-        return x
+        return self.from_keras(x)
 
     def word(self, x):
         """`x` modulo 2**32."""
         return self.cast(x, "uint32")
 
     def add_words(self, a, b):
+        """`a + b` modulo 2**32."""
         return a + b
 
+    def shift_right(self, x, bits):
+        """The word `x` without its last `bits`."""
+        raise NotImplementedError
+
+    def rotate_left(self, x, bits):
+        """The word `x` with its first `bits` moved to its end."""
+        raise NotImplementedError
+
     def weighted_sum(self, x, weight, other, complement):
-        """`weight·x + complement·other`. What runs eagerly writes it over `other`, which was gathered for it alone."""
+        """`weight·x + complement·other`, which may be written over `other`."""
         return weight * x + complement * other
+
+
+OPERATIONS = frozenset(Ops.__annotations__)

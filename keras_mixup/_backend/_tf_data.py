@@ -1,14 +1,13 @@
 """What `tf.data` needs."""
 
-from keras_mixup._backend._tensorflow import tensorflow_ops
-
 
 def asserted(x, condition, facts):
     """`x`, a tensor of a TensorFlow graph, which fails with these facts where the condition does not hold.
 
     XLA leaves assertions out: there nothing is checked.
     """
-    tf = tensorflow_ops().tf
+    import tensorflow as tf
+
     with tf.control_dependencies([tf.debugging.Assert(condition, facts)]):
         return tf.identity(x)
 
@@ -25,7 +24,8 @@ class DatasetState:
         self.generator = None
 
     def next(self):
-        tf = tensorflow_ops().tf
+        import tensorflow as tf
+
         if self.generator is None:
             with tf.init_scope():
                 self.generator = tf.random.Generator.from_seed(self.seed, alg="philox")
@@ -34,7 +34,9 @@ class DatasetState:
 
 def as_written(function):
     """`function` for a TensorFlow graph, run as it is: AutoGraph would rewrite its Python."""
-    return tensorflow_ops().tf.autograph.experimental.do_not_convert(function)
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def with_cardinality_of(dataset, mixed):
@@ -43,8 +45,10 @@ def with_cardinality_of(dataset, mixed):
     An assertion of the length would fail for ever after a batch that `ignore_errors` has dropped. This only tells it:
     nothing, repeated without end, counts as endless for TensorFlow, and of something endless a part has a known length.
     """
+    import tensorflow as tf
+
     length = int(dataset.cardinality())
-    if length == tensorflow_ops().tf.data.UNKNOWN_CARDINALITY:
+    if length == tf.data.UNKNOWN_CARDINALITY:
         return mixed
     endless = mixed.concatenate(mixed.take(0).repeat())
-    return endless if length == tensorflow_ops().tf.data.INFINITE_CARDINALITY else endless.take(length)
+    return endless if length == tf.data.INFINITE_CARDINALITY else endless.take(length)
