@@ -16,28 +16,28 @@ from keras_mixup._backend._arrays import (
     is_graph_tensor,
     is_tracing_dataset,
     is_tracing_tensorflow,
+    known_values,
     ops_for,
     tensorflow_ops,
 )
+from keras_mixup._backend._current import FRAMEWORK
 from keras_mixup._backend._dtypes import dtype_of, is_float, is_integer, is_mixable, signed, widened
-from keras_mixup._backend._framework import (
-    framework_state_kept,
-    gradient_functions,
-    is_compiling,
-    known_values,
-    outside_of_traces,
-    parts_of,
-    replica,
-    state_of,
-    state_seed,
-    value_at_hand,
-    words_of,
-)
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
-from keras_mixup._backend._one_pass import by_rows, take_partners
 from keras_mixup._backend._ops import MASK, OPERATIONS
+from keras_mixup._backend._rows import by_rows, parts_of, take_partners
 from keras_mixup._backend._tf_data import DatasetState, as_written, asserted, with_cardinality_of
+
+# The answers of the framework that Keras runs on, see `Framework`
+framework_state_kept = FRAMEWORK.framework_state_kept
+gradient_functions = FRAMEWORK.gradient_functions
+is_compiling = FRAMEWORK.is_compiling
+outside_of_traces = FRAMEWORK.outside_of_traces
+replica = FRAMEWORK.replica
+state_of = FRAMEWORK.state_of
+state_seed = FRAMEWORK.state_seed
+value_at_hand = FRAMEWORK.concrete_value
+words_of = FRAMEWORK.words_of
 
 __all__ = [
     "KERAS",

@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 
+from keras_mixup._backend._current import FRAMEWORK
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
 
@@ -42,6 +43,13 @@ def in_dataset(nest):
     if keras.backend.backend() != "tensorflow":
         return False
     return any(_traced_by_dataset(x) for x in keras.tree.flatten(nest) if is_graph_tensor(x))
+
+
+def known_values(x):
+    """The values of an array where they can be read without waiting for an accelerator; `None` elsewhere."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x
+    return FRAMEWORK.value_on_host(x)
 
 
 def is_graph_tensor(x):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mixup._backend._current import FRAMEWORK
 from keras_mixup._backend._keras import KERAS
 
 
@@ -34,5 +35,4 @@ def widened(dtype):
 
 def signed(ops, x):
     """Integers in a dtype that holds -1 as well: 64 bits wide where the backend has them."""
-    narrow = ops is KERAS and keras.backend.backend() == "jax" and "64" not in dtype_of(x)
-    return ops.cast(x, "int32" if narrow else "int64")
+    return ops.cast(x, FRAMEWORK.signed_dtype(dtype_of(x)) if ops is KERAS else "int64")

@@ -1,169 +1,100 @@
-"""What else differs between the frameworks."""
+"""The questions that the frameworks answer differently, each explained here once.
+
+The answers here are those of a framework without anything of its own. `_on_tensorflow.py`, `_on_jax.py` and
+`_on_torch.py` give the others.
+"""
 
 import contextlib
-import functools
 
 import keras
 import numpy as np
 
-from keras_mixup._backend._arrays import is_graph_tensor, ops_for
-from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._ops import MASK
 
 
-def parts_of(batch):
-    """How many devices of a `keras.distribution` share the rows; 1 where they cannot be told, or have one row each."""
-    distribution = keras.distribution.distribution()
-    rows = keras.tree.flatten(batch)[0].shape[0]
-    if keras.backend.backend() != "jax" or distribution is None or ops_for(batch) is not KERAS:
-        return 1
-    mesh = distribution.device_mesh
-    parts = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
-    return parts if rows % parts == 0 and rows > parts else 1
+class Framework:
+    """Answer for the framework that Keras runs on."""
 
+    # Words of 32 bits, for the random source. See `Ops`.
 
-def state_seed(seed):
-    """A seed below 2**32 as the integer that `keras.random.SeedGenerator` can hold on this backend."""
-    # PyTorch's seeds are int32: the same 32 bits, read as a signed number.
-    return seed - 2**32 if keras.backend.backend() == "torch" and seed >= 2**31 else seed
+    def word(self, x):
+        return keras.ops.cast(x, "uint32")
 
+    def add_words(self, a, b):
+        return a + b
 
-def state_of(words):
-    """Two words of 32 bits as the state of a `keras.random.SeedGenerator` of this backend."""
-    words = np.asarray(words, "uint32")
-    return words.view("int32") if keras.backend.backend() == "torch" else words
+    def shift_right(self, x, bits):
+        return x >> bits
 
+    def rotate_left(self, x, bits):
+        return (x << bits) | (x >> (32 - bits))
 
-def words_of(state):
-    """The state of a `keras.random.SeedGenerator` as two words of 32 bits, alike on all backends."""
-    return (keras.ops.convert_to_numpy(state).astype("int64") & MASK).astype("uint32")
+    # Memory
 
+    def weighted_sum(self, x, weight, other, complement):
+        """`weight·x + complement·other`, which may be written over `other`."""
+        return weight * x + complement * other
 
-def value_at_hand(key):
-    """The key of a mix as a NumPy array, if its value is known while Python runs; `None` while something is traced.
+    def take_rows(self, x, rows, locality):
+        """`x[rows]`. `locality`, see `Mix`, lets a batch that is sharded over devices stay on them."""
+        return keras.ops.take(x, rows, axis=0)
 
-    A mix is drawn by some hundred operations on small arrays. NumPy does them in a tenth of the time that a framework
-    takes eagerly, and the same numbers come out.
-    """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
+    # Values
 
-        return None if isinstance(key, jax.core.Tracer) else np.asarray(key)
-    if backend == "tensorflow":
-        return None if is_graph_tensor(key) else key.numpy()
-    import torch
+    def signed_dtype(self, dtype):
+        """The dtype for integers of this dtype and -1: 64 bits wide if the framework has them."""
+        return "int64"
 
-    if torch.compiler.is_compiling() or key.device.type != "cpu":  # on a GPU reading it would wait for all work before
-        return None
-    try:
-        return key.numpy()
-    except RuntimeError:  # inside of a transformation of `torch.func`
+    def concrete_value(self, key):
+        """The key of a mix as a NumPy array, or `None` while it is traced or on an accelerator.
+
+        A mix is drawn by some hundred operations on small arrays. NumPy does them in a tenth of the time that a
+        framework takes eagerly, and the same numbers come out.
+        """
         return None
 
+    def value_on_host(self, x):
+        """The values of a tensor of this framework as a NumPy array, if they are in the memory of the CPU."""
+        return None
 
-def known_values(x):
-    """The values of an array where they can be read without waiting for an accelerator; `None` elsewhere."""
-    if isinstance(x, np.ndarray | np.generic):
-        return x
-    return value_at_hand(x) if _is_on_host(x) else None
+    # The state of a `keras.random.SeedGenerator`
 
+    def state_seed(self, seed):
+        """A seed below 2**32 as the integer that a seed generator can hold."""
+        return seed
 
-def _is_on_host(x):
-    """Whether this is a tensor of the Keras backend in the memory of the CPU."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
+    def state_of(self, words):
+        """Two words of 32 bits as the state of a seed generator."""
+        return np.asarray(words, "uint32")
 
-        if not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
-            return False
-        return all(device.platform == "cpu" for device in x.devices())
-    if backend == "tensorflow":
-        import tensorflow as tf
+    def words_of(self, state):
+        """The state of a seed generator as two words of 32 bits, alike on all backends."""
+        return (keras.ops.convert_to_numpy(state).astype("int64") & MASK).astype("uint32")
 
-        return tf.is_tensor(x) and not is_graph_tensor(x) and "CPU" in x.device
-    import torch
+    # Tracing and gradients
 
-    return isinstance(x, torch.Tensor)  # `value_at_hand` asks for the device
-
-
-def gradient_functions():
-    """The code of the public functions that compute gradients, where a backward pass may run Python once more.
-
-    Both PyTorch and TensorFlow call a rematerialised part again. JAX and `torch.compile` replay what they have traced.
-    """
-    return () if is_compiling() else _gradient_functions()
-
-
-@functools.cache
-def _gradient_functions():
-    backend = keras.backend.backend()
-    if backend == "torch":
-        import torch
-
-        return tuple(function.__code__ for function in (torch.autograd.backward, torch.autograd.grad))
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        functions = (tf.GradientTape.gradient, tf.gradients, tf.compat.v1.gradients)
-        return tuple(function.__code__ for function in functions)
-    return ()
-
-
-def is_compiling():
-    """Whether `torch.compile` traces just now."""
-    if keras.backend.backend() != "torch":
+    def is_compiling(self):
+        """Whether `torch.compile` is tracing."""
         return False
-    import torch
 
-    return torch.compiler.is_compiling()
+    def outside_of_traces(self):
+        """Return a context in which arrays are made at once, even while a function is traced."""
+        return contextlib.nullcontext()
 
+    def gradient_functions(self):
+        """The code of the public functions that compute gradients and may call a rematerialised layer again."""
+        return ()
 
-def outside_of_traces():
-    """A context in which what is made is made at once, though a function may be traced just then."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    def framework_state_kept(self, variables):
+        """Return a context that restores the gradients and the random state, if the framework keeps them itself."""
+        return contextlib.nullcontext()
 
-        return tf.init_scope()
-    if keras.backend.backend() == "jax":
-        import jax
+    # Devices
 
-        return jax.ensure_compile_time_eval()
-    return contextlib.nullcontext()
+    def replica(self):
+        """The number of this replica, if several run the step, each on its part of the batch; `None` otherwise."""
+        return None
 
-
-def replica():
-    """The number of this replica, where each of several runs the step on its part of the batch; `None` where it is one.
-
-    JAX has none: there the step is one program over the whole batch, whatever the number of devices.
-    """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        context = tf.distribute.get_replica_context()
-        several = context is not None and context.num_replicas_in_sync > 1
-        return context.replica_id_in_sync_group if several else None
-    if backend == "torch":
-        from torch import distributed
-
-        several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-        return distributed.get_rank() if several else None
-    return None
-
-
-@contextlib.contextmanager
-def framework_state_kept(variables):
-    """Puts back what PyTorch keeps itself: the gradients, and the random state, from which Keras' `Dropout` draws."""
-    if keras.backend.backend() != "torch":
-        yield
-        return
-    import torch
-
-    gradients = [(v.value, v.value.grad) for v in variables]
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        for tensor, gradient in gradients:
-            tensor.grad = gradient
+    def shard_count(self, rows):
+        """How many devices of a `keras.distribution` share these rows equally; 1 if none do, or have one row each."""
+        return 1

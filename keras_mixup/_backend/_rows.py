@@ -7,26 +7,22 @@ import keras
 import numpy as np
 
 from keras_mixup._backend._arrays import in_dataset, ops_for
+from keras_mixup._backend._current import FRAMEWORK
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
 from keras_mixup._backend._tf_data import as_written
 
 
-def take_partners(x, partner, reach=None):
-    """`x[partner]`; on JAX by a route on which rows do not leave their device, or only those at its boundary do.
+def parts_of(batch):
+    """How many devices of a `keras.distribution` share the rows; 1 where they cannot be told, or have one row each."""
+    rows = keras.tree.flatten(batch)[0].shape[0]
+    return FRAMEWORK.shard_count(rows) if ops_for(batch) is KERAS else 1
 
-    XLA gathers a sharded array on every device, whatever the indices are. `reach`, see `Mix`, says more of them.
-    """
+
+def take_partners(x, partner, reach=None):
+    """`x[partner]`; on JAX by a route on which rows do not leave their device, or only those at its boundary do."""
     ops = ops_for(x)
-    if reach is None or ops is not KERAS or keras.backend.backend() != "jax":
-        return ops.take(x, partner, axis=0)
-    of_elements = (1,) * (len(x.shape) - 1)
-    if reach == "roll":
-        own = ops.reshape(partner == ops.arange(len(partner)), (-1, *of_elements))
-        return ops.where(own, x, ops.roll(x, 1, 0))
-    parts = ops.reshape(x, (reach, -1, *x.shape[1:]))
-    within = ops.reshape(partner % parts.shape[1], (reach, -1, *of_elements))
-    return ops.reshape(ops.take_along_axis(parts, within, axis=1), x.shape)
+    return FRAMEWORK.take_rows(x, partner, reach) if ops is KERAS else ops.take(x, partner, axis=0)
 
 
 WORTH_COMPILING = 1000  # elements in a sample; compiling takes some 50 ms
