@@ -1,21 +1,20 @@
-"""The array operations of the place a batch is in: a Keras backend, a TensorFlow graph, or NumPy.
+"""Everything that differs between array libraries: the only folder that knows TensorFlow, JAX and PyTorch.
 
-The core of the package is written once, against the names of `keras.ops`. It runs in three places:
+The rest of the package is written once, against the names of `keras.ops`. It runs on three array libraries:
 
-- in a model or a loop, on tensors of the Keras backend: `keras.ops` itself;
-- in a `tf.data` map while Keras runs on JAX or PyTorch: `keras.ops` cannot compute there, TensorFlow can;
-- in a worker of a NumPy pipeline, where no device may be touched: NumPy.
+- the Keras backend, by `keras.ops`: in a model or a loop;
+- TensorFlow: in a `tf.data` map while Keras runs on JAX or PyTorch, where `keras.ops` cannot compute;
+- NumPy: in a worker of a NumPy pipeline, where no device may be touched.
 
-This is the only folder that knows TensorFlow, NumPy and the name of the Keras backend. TensorFlow is
-imported only where a TensorFlow tensor has already arrived.
+JAX and PyTorch are imported only if Keras runs on them, TensorFlow also if a TensorFlow tensor has arrived.
 """
 
 from keras_mixup._backend._arrays import (
-    in_dataset,
+    in_tf_data,
     is_foreign,
     is_graph_tensor,
-    is_tracing_dataset,
     is_tracing_tensorflow,
+    is_tracing_tf_data,
     known_values,
     ops_for,
     tensorflow_ops,
@@ -24,11 +23,12 @@ from keras_mixup._backend._current import FRAMEWORK
 from keras_mixup._backend._dtypes import dtype_of, is_float, is_integer, is_mixable, signed, widened
 from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
-from keras_mixup._backend._ops import MASK, OPERATIONS
-from keras_mixup._backend._rows import by_rows, parts_of, take_partners
+from keras_mixup._backend._ops import OPERATIONS, WORD
+from keras_mixup._backend._rows import in_one_pass, shard_count, take_rows
 from keras_mixup._backend._tf_data import DatasetState, as_written, asserted, with_cardinality_of
 
-# The answers of the framework that Keras runs on, see `Framework`
+# The answers of the framework that Keras runs on, explained in `Framework`
+concrete_value = FRAMEWORK.concrete_value
 framework_state_kept = FRAMEWORK.framework_state_kept
 gradient_functions = FRAMEWORK.gradient_functions
 is_compiling = FRAMEWORK.is_compiling
@@ -36,41 +36,40 @@ outside_of_traces = FRAMEWORK.outside_of_traces
 replica = FRAMEWORK.replica
 state_of = FRAMEWORK.state_of
 state_seed = FRAMEWORK.state_seed
-value_at_hand = FRAMEWORK.concrete_value
 words_of = FRAMEWORK.words_of
 
 __all__ = [
     "KERAS",
-    "MASK",
     "NUMPY",
     "OPERATIONS",
+    "WORD",
     "DatasetState",
     "as_written",
     "asserted",
-    "by_rows",
+    "concrete_value",
     "dtype_of",
     "framework_state_kept",
     "gradient_functions",
-    "in_dataset",
+    "in_one_pass",
+    "in_tf_data",
     "is_compiling",
     "is_float",
     "is_foreign",
     "is_graph_tensor",
     "is_integer",
     "is_mixable",
-    "is_tracing_dataset",
     "is_tracing_tensorflow",
+    "is_tracing_tf_data",
     "known_values",
     "ops_for",
     "outside_of_traces",
-    "parts_of",
     "replica",
+    "shard_count",
     "signed",
     "state_of",
     "state_seed",
-    "take_partners",
+    "take_rows",
     "tensorflow_ops",
-    "value_at_hand",
     "widened",
     "with_cardinality_of",
     "words_of",

@@ -6,7 +6,7 @@ from keras_mixup._backend._framework import Framework
 
 
 def _framework():
-    """The answers of the framework; another one than these three draws by `keras.ops` and keeps nothing itself."""
+    """Import the answers of the framework. Keras on NumPy or OpenVINO, which cannot train, has none of its own."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         from keras_mixup._backend._on_tensorflow import OnTensorFlow

@@ -1,4 +1,4 @@
-"""Dtypes, and integers of the width that a backend has."""
+"""Answer questions about dtypes, by their names."""
 
 import keras
 
@@ -7,7 +7,7 @@ from keras_mixup._backend._keras import KERAS
 
 
 def dtype_of(x):
-    """The name of a leaf's dtype, also of one that Keras does not know."""
+    """Return the name of an array's dtype, also of one that Keras does not know."""
     try:
         return keras.backend.standardize_dtype(x.dtype)
     except ValueError:
@@ -25,14 +25,15 @@ def is_float(dtype):
 
 
 def is_integer(dtype):
+    """Whether this is a dtype of integers, signed or not."""
     return "int" in dtype
 
 
 def widened(dtype):
-    """`dtype`, but float32 where it is narrower than that or no float at all."""
+    """Return the dtype to blend in: float64 if the arrays have it, else float32."""
     return dtype if dtype == "float64" else "float32"
 
 
 def signed(ops, x):
-    """Integers in a dtype that holds -1 as well: 64 bits wide where the backend has them."""
+    """Cast integers to a dtype that holds -1 as well: 64 bits wide if the backend has them."""
     return ops.cast(x, FRAMEWORK.signed_dtype(dtype_of(x)) if ops is KERAS else "int64")

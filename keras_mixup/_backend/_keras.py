@@ -1,4 +1,4 @@
-"""`keras.ops`, and the 32-bit words of the random source."""
+"""Compute with the tensors of the Keras backend."""
 
 import keras
 
@@ -7,7 +7,7 @@ from keras_mixup._backend._ops import Ops
 
 
 class KerasOps(Ops):
-    """`keras.ops`, and the 32-bit words of the random source."""
+    """`keras.ops`, and what differs between the backends."""
 
     # of each element
     abs = staticmethod(keras.ops.abs)
@@ -71,7 +71,7 @@ class KerasOps(Ops):
     tensordot = staticmethod(keras.ops.tensordot)
     var = staticmethod(keras.ops.var)
 
-    # of shapes and places
+    # of shapes and positions
     broadcast_to = staticmethod(keras.ops.broadcast_to)
     concatenate = staticmethod(keras.ops.concatenate)
     expand_dims = staticmethod(keras.ops.expand_dims)
@@ -101,7 +101,7 @@ class KerasOps(Ops):
     zeros = staticmethod(keras.ops.zeros)
     zeros_like = staticmethod(keras.ops.zeros_like)
 
-    # What differs between the frameworks
+    # what differs between the frameworks
     word = staticmethod(FRAMEWORK.word)
     add_words = staticmethod(FRAMEWORK.add_words)
     shift_right = staticmethod(FRAMEWORK.shift_right)

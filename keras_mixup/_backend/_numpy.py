@@ -1,4 +1,4 @@
-"""NumPy under the names of `keras.ops`."""
+"""Compute with NumPy arrays."""
 
 import keras
 import numpy as np
@@ -69,7 +69,7 @@ class NumpyOps(Ops):
     tensordot = staticmethod(np.tensordot)
     var = staticmethod(np.var)
 
-    # of shapes and places
+    # of shapes and positions
     broadcast_to = staticmethod(np.broadcast_to)
     concatenate = staticmethod(np.concatenate)
     expand_dims = staticmethod(np.expand_dims)
@@ -103,7 +103,7 @@ class NumpyOps(Ops):
         return np.asarray(x, dtype)
 
     def argsort(self, x, axis=-1):
-        return np.argsort(x, axis=axis, kind="stable")  # as the backends sort: ties keep their order
+        return np.argsort(x, axis=axis, kind="stable")  # as the backends do: ties keep their order
 
     def full(self, shape, fill_value, dtype="float32"):
         return np.full(shape, fill_value, dtype)

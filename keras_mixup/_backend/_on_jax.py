@@ -1,7 +1,7 @@
-"""Answer for JAX. Imported only if Keras runs on it.
+"""Answer for JAX, if Keras runs on it.
 
-JAX has no replicas: a step is one program over the whole batch, whatever the number of devices. It replays the backward
-pass that it traced, and calls no layer again.
+JAX has no replicas: a step is one program over the whole batch, on any number of devices. Its backward pass repeats
+what was traced and calls no layer again.
 """
 
 import jax
@@ -12,6 +12,8 @@ from keras_mixup._backend._framework import Framework
 
 
 class OnJax(Framework):
+    """JAX: sharded batches, narrow integers, traced values."""
+
     def take_rows(self, x, rows, locality):
         """XLA gathers a sharded array on every device, unless the rows are taken by a roll, or from equal parts."""
         if locality is None:

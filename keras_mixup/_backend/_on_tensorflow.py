@@ -1,4 +1,4 @@
-"""Answer for TensorFlow. Imported only if Keras runs on it."""
+"""Answer for TensorFlow, if Keras runs on it."""
 
 import tensorflow as tf
 
@@ -7,6 +7,8 @@ from keras_mixup._backend._tensorflow import TENSORFLOW
 
 
 class OnTensorFlow(Framework):
+    """TensorFlow: shifts and rotations, graphs, gradients and replicas of its own."""
+
     def shift_right(self, x, bits):
         return TENSORFLOW.shift_right(x, bits)
 

@@ -1,4 +1,4 @@
-"""Answer for PyTorch. Imported only if Keras runs on it."""
+"""Answer for PyTorch, if Keras runs on it."""
 
 import contextlib
 
@@ -7,20 +7,22 @@ import torch
 from torch import distributed
 
 from keras_mixup._backend._framework import Framework
-from keras_mixup._backend._ops import MASK
+from keras_mixup._backend._ops import WORD
 
 
 class OnTorch(Framework):
-    # PyTorch has next to no arithmetic for uint32: a word lives in the low half of an int64.
+    """PyTorch: words in wider integers, sums in place, and a compiler, gradients and processes of its own."""
+
+    # There is next to no arithmetic for uint32: a word lives in the low half of an int64.
 
     def word(self, x):
-        return keras.ops.cast(x, "int64") & MASK
+        return keras.ops.cast(x, "int64") & WORD
 
     def add_words(self, a, b):
-        return (a + b) & MASK
+        return (a + b) & WORD
 
     def rotate_left(self, x, bits):
-        return ((x << bits) & MASK) | (x >> (32 - bits))
+        return ((x << bits) & WORD) | (x >> (32 - bits))
 
     def weighted_sum(self, x, weight, other, complement):
         # Two thirds of the time of a large batch would go into fresh memory.
@@ -50,7 +52,7 @@ class OnTorch(Framework):
         return torch.compiler.is_compiling()
 
     def gradient_functions(self):
-        if torch.compiler.is_compiling():  # replays the backward pass that it traced
+        if torch.compiler.is_compiling():  # the compiled backward pass calls no layer again
             return ()
         return torch.autograd.backward.__code__, torch.autograd.grad.__code__
 

@@ -1,9 +1,9 @@
-"""The operations that the core of the package is written against, once for all array libraries."""
+"""List the operations that the rest of the package is written against, once for all array libraries."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-MASK = 0xFFFFFFFF  # words of the random source are 32 bit wide
+WORD = 0xFFFFFFFF  # the largest word of 32 bits, to compute modulo 2**32
 
 Operation = Callable[..., Any]
 
@@ -11,7 +11,7 @@ Operation = Callable[..., Any]
 class Ops:
     """The operations of one array library.
 
-    Those without a body here take and return what their namesakes in `keras.ops` do. They are all that `draw` may use.
+    Those that are annotated take and return what their namesakes in `keras.ops` do. `draw` may use these alone.
     """
 
     # of each element
@@ -76,7 +76,7 @@ class Ops:
     tensordot: Operation
     var: Operation
 
-    # of shapes and places
+    # of shapes and positions
     broadcast_to: Operation
     concatenate: Operation
     expand_dims: Operation

@@ -1,4 +1,4 @@
-"""TensorFlow under the names of `keras.ops`."""
+"""Compute with tensors of TensorFlow. Imported only once TensorFlow is needed."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from keras_mixup._backend._ops import Ops
 
 
 class TensorFlowOps(Ops):
-    """TensorFlow under the names of `keras.ops`, whatever the Keras backend."""
+    """TensorFlow under the names of `keras.ops`, under any Keras backend."""
 
     # of each element
     abs = staticmethod(tf.abs)
@@ -66,7 +66,7 @@ class TensorFlowOps(Ops):
     tensordot = staticmethod(tf.tensordot)
     var = staticmethod(tf.math.reduce_variance)
 
-    # of shapes and places
+    # of shapes and positions
     broadcast_to = staticmethod(tf.broadcast_to)
     expand_dims = staticmethod(tf.expand_dims)
     reshape = staticmethod(tf.reshape)
@@ -123,7 +123,7 @@ class TensorFlowOps(Ops):
         return tf.experimental.numpy.swapaxes(x, axis1, axis2)
 
     def one_hot(self, x, num_classes, axis=-1, dtype="float32"):
-        # TensorFlow takes half of the integer dtypes only.
+        # TensorFlow accepts only half of the integer dtypes.
         return tf.one_hot(tf.cast(x, tf.int64), num_classes, axis=axis, dtype=dtype)
 
     def roll(self, x, shift, axis=None):

@@ -1,22 +1,11 @@
-"""What `tf.data` needs."""
-
-
-def asserted(x, condition, facts):
-    """`x`, a tensor of a TensorFlow graph, which fails with these facts where the condition does not hold.
-
-    XLA leaves assertions out: there nothing is checked.
-    """
-    import tensorflow as tf
-
-    with tf.control_dependencies([tf.debugging.Assert(condition, facts)]):
-        return tf.identity(x)
+"""Serve `tf.data` under any Keras backend. TensorFlow is imported at the first call."""
 
 
 class DatasetState:
-    """The random state of a layer inside plain `tf.data` maps: one key a batch, also from parallel calls.
+    """Hold the random state of a layer in plain `tf.data` maps: one key a batch, also for parallel calls.
 
-    A `tf.random.Generator` hands out every key once, even to threads; a Keras variable would be raced for,
-    and cannot be read in a graph of a foreign TensorFlow at all.
+    A `tf.random.Generator` gives out every key once, even to threads. Threads would race for a Keras variable, and a
+    graph of a foreign TensorFlow cannot read one.
     """
 
     def __init__(self, seed):
@@ -24,6 +13,7 @@ class DatasetState:
         self.generator = None
 
     def next(self):
+        """Return the key of the next batch, when the graph runs."""
         import tensorflow as tf
 
         if self.generator is None:
@@ -33,17 +23,29 @@ class DatasetState:
 
 
 def as_written(function):
-    """`function` for a TensorFlow graph, run as it is: AutoGraph would rewrite its Python."""
+    """Return `function` for a TensorFlow graph without AutoGraph, which would rewrite its Python."""
     import tensorflow as tf
 
     return tf.autograph.experimental.do_not_convert(function)
 
 
-def with_cardinality_of(dataset, mixed):
-    """`mixed` with the length of `dataset` where that is known, so that `fit` can count its steps.
+def asserted(x, condition, facts):
+    """Return `x`, a tensor of a TensorFlow graph, which fails with these facts unless the condition holds.
 
-    An assertion of the length would fail for ever after a batch that `ignore_errors` has dropped. This only tells it:
-    nothing, repeated without end, counts as endless for TensorFlow, and of something endless a part has a known length.
+    XLA drops assertions, so a compiled graph is not checked.
+    """
+    import tensorflow as tf
+
+    with tf.control_dependencies([tf.debugging.Assert(condition, facts)]):
+        return tf.identity(x)
+
+
+def with_cardinality_of(dataset, mixed):
+    """Return `mixed` with the length of `dataset`, if that is known, so that `fit` can count its steps.
+
+    `tf.data.experimental.assert_cardinality` would fail after a batch that `ignore_errors` has dropped; this only
+    declares the length. TensorFlow counts an endlessly repeated nothing as endless, and a part of something endless has
+    a known length.
     """
     import tensorflow as tf
 
