@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 
 
 def is_schedule(value):
@@ -172,7 +172,7 @@ def check_seed_of_call(seed):
     shape = static_shape(seed)
     if isinstance(seed, int) and not isinstance(seed, bool):
         return
-    if shape not in ((), (2,)) or not _ops.is_integer(_ops.dtype_of(seed)):
+    if shape not in ((), (2,)) or not _backend.is_integer(_backend.dtype_of(seed)):
         raise TypeError(
             "Invalid value for argument `seed`: expected an integer, or an integer tensor of shape () or (2,). "
             f"Received: seed={seed!r}."
@@ -189,7 +189,7 @@ def check_seed(value):
 
 def check_made_outside(name):
     """A layer has a random state, which goes with it when a function of `tf.data` has been traced."""
-    if _ops.is_tracing_dataset():
+    if _backend.is_tracing_tf_data():
         raise ValueError(
             f"`{name}` was made inside a function of `tf.data`, which is traced once and would lose its random "
             f"state.\nMake the layer before: `mixup = {name}(...)`, then `dataset.map(lambda x, y: mixup(x, y, "
@@ -198,7 +198,7 @@ def check_made_outside(name):
 
 
 def check_float_policy(name, compute_dtype):
-    if not _ops.is_float(compute_dtype):
+    if not _backend.is_float(compute_dtype):
         raise ValueError(
             f"`{name}` computes in a floating dtype (float32, float16, bfloat16, float64). Received: "
             f"dtype={compute_dtype!r}. Mixed values lie between those of the two samples, integers cannot hold them."
@@ -207,7 +207,7 @@ def check_float_policy(name, compute_dtype):
 
 def check_scheduled(schedule, value):
     """Returns what a schedule gave; it must be a number, where that can be known."""
-    known = _ops.known_values(value)
+    known = _backend.known_values(value)
     if known is not None and np.isnan(known).any():
         raise ValueError(
             f"A schedule must give a number at every step. Received: nan from {type(schedule).__name__}. Look for a "

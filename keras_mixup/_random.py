@@ -9,7 +9,7 @@ streams alike on PyTorch, and not run at all in a foreign `tf.data` graph.
 
 import numpy as np
 
-from keras_mixup import _checks, _ops
+from keras_mixup import _backend, _checks
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
@@ -33,7 +33,7 @@ class Random:
     """The random source of one mix: every call of `uniform` gives fresh numbers.
 
     Args:
-        ops: the array operations of the place (`keras_mixup._ops`).
+        ops: the array operations of the place (`keras_mixup._backend`).
         key: two integers (any integer dtype, shape `(2,)`) that stand for this mix alone.
         step: the number of mixes that the layer made before, for schedules; `None` where there is no count.
     """
@@ -62,14 +62,14 @@ class Random:
             return number
         if self.step is None:
             raise _checks.no_step(f"{type(number).__name__}", "this place (a pipeline, or a call with `seed`)", "`0.2`")
-        return _checks.check_scheduled(number, self.ops.here(number(self.step)))
+        return _checks.check_scheduled(number, self.ops.from_keras(number(self.step)))
 
 
 def key_of_replica(ops, key, replica):
     """The key of one of several replicas, which hold the same one: their streams have nothing in common."""
     if replica is None:
         return key
-    key, counter = ops.word(key), ops.word(ops.convert_to_tensor([replica, _ops.MASK >> 1]))
+    key, counter = ops.word(key), ops.word(ops.convert_to_tensor([replica, _backend.WORD >> 1]))
     return ops.concatenate(threefry(ops, (key[0:1], key[1:2]), (counter[0:1], counter[1:2])), axis=0)
 
 
@@ -80,10 +80,10 @@ def key_of(ops, seed):
         return ops.convert_to_tensor(_words(seed))
     if len(seed.shape) == 1:
         return seed
-    wide = "64" in _ops.dtype_of(seed)
+    wide = "64" in _backend.dtype_of(seed)
     return ops.stack([seed, abs(seed) // 2**32 if wide else seed * 0])
 
 
 def _words(seed):
     seed = int(seed)
-    return np.array([seed & _ops.MASK, (abs(seed) >> 32) & _ops.MASK], "uint32")
+    return np.array([seed & _backend.WORD, (abs(seed) >> 32) & _backend.WORD], "uint32")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _batch_checks, _checks, _ops
+from keras_mixup import _backend, _batch_checks, _checks
 from keras_mixup._random import Random, key_of
 
 __all__ = [
@@ -75,7 +75,7 @@ def whole(mix):
         return mix
     if mix.weight is not None:
         return mix._replace(complement=1 - mix.weight)
-    ops = _ops.ops_for(mix.keep)
+    ops = _backend.ops_for(mix.keep)
     keep = ops.cast(mix.keep, "float32")
     elements = tuple(range(1, len(keep.shape)))
     kept, lost = ops.sum(keep, axis=elements), ops.sum(1.0 - keep, axis=elements)
@@ -93,7 +93,7 @@ def random(seed, like=None):
     >>> functional.random(seed=0).uniform((3,)).shape[0]
     3
     """
-    ops = _ops.KERAS if like is None else _ops.ops_for(like)
+    ops = _backend.KERAS if like is None else _backend.ops_for(like)
     return Random(ops, key_of(ops, seed))
 
 
@@ -145,7 +145,7 @@ def draw_partners(random, batch, pairing="shuffle", parts=1):
     follower = ops.roll(cycle, -1, -1)
     within = ops.take_along_axis(follower, ops.argsort(cycle, axis=-1), axis=-1)
     first = ops.reshape(rows, (parts, -1))[:, :1]
-    return ops.reshape(ops.cast(within, _ops.dtype_of(rows)) + first, (batch,))
+    return ops.reshape(ops.cast(within, _backend.dtype_of(rows)) + first, (batch,))
 
 
 def blend(x, mix, dtype=None):
@@ -159,12 +159,14 @@ def blend(x, mix, dtype=None):
         return None
     rowwise, of_rows = (_blend, shares(mix)) if mix.keep is None else (_paste, (mix.keep,))
     rowwise = functools.partial(rowwise, dtype=dtype)
-    return keras.tree.map_structure(lambda leaf: _ops.by_rows(rowwise, leaf, mix.partner, of_rows, mix.reach), x)
+    return keras.tree.map_structure(
+        lambda leaf: _backend.in_one_pass(rowwise, leaf, mix.partner, of_rows, mix.reach), x
+    )
 
 
 def partners_of(x, mix):
     """`x[partner]`."""
-    return _ops.take_partners(x, mix.partner, mix.reach)
+    return _backend.take_rows(x, mix.partner, mix.reach)
 
 
 def blend_labels(labels, mix, sample_weight=None):
@@ -208,7 +210,7 @@ def blend_element_labels(labels, mix, sample_weight=None):
     """
     if sample_weight is None:
         return blend(labels, mix, _label_dtype(labels)), None
-    ops = _ops.ops_for(labels)
+    ops = _backend.ops_for(labels)
     own, other = (ops.cast(share, "float32") for share in (mix.keep, reverse_keep(ops, mix.keep)))
     weight = trailing(ops, ops.cast(sample_weight, "float32"), len(own.shape))
     weight = ops.copy(ops.broadcast_to(weight, ops.shape(own)))
@@ -239,16 +241,16 @@ def encode_labels(labels, num_classes, ignore_class=None):
         return labels
 
     def encode(y):
-        return _one_hot(y, num_classes, ignore_class) if _ops.is_integer(_ops.dtype_of(y)) else y
+        return _one_hot(y, num_classes, ignore_class) if _backend.is_integer(_backend.dtype_of(y)) else y
 
     return keras.tree.map_structure(encode, labels)
 
 
 def _one_hot(y, num_classes, ignore_class):
-    ops = _ops.ops_for(y)
+    ops = _backend.ops_for(y)
     if len(y.shape) > 1 and y.shape[-1] == 1:
         y = ops.squeeze(y, -1)
-    y = _ops.signed(ops, y)
+    y = _backend.signed(ops, y)
     if ignore_class is None:
         return ops.one_hot(_batch_checks.check_classes(ops, y, num_classes), num_classes, dtype="float32")
     void = y == ignore_class
@@ -261,25 +263,25 @@ def _blend(x, partner, weight, complement, dtype=None):
 
     The rows of the partners are its own to write on.
     """
-    ops, dtype = _ops.ops_for(x), _blended_dtype(x, dtype)
-    wide = _ops.widened(dtype)
+    ops, dtype = _backend.ops_for(x), _blended_dtype(x, dtype)
+    wide = _backend.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
     mixed = ops.weighted_sum(ops.cast(x, wide), weight, ops.cast(partner, wide), complement)
-    return ops.cast(mixed if _ops.is_float(dtype) else ops.round(mixed), dtype)
+    return ops.cast(mixed if _backend.is_float(dtype) else ops.round(mixed), dtype)
 
 
 def _paste(x, partner, keep, dtype):
     """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
-    ops = _ops.ops_for(x)
+    ops = _backend.ops_for(x)
     keep = fit_keep(ops, keep, x.shape)
-    if _ops.dtype_of(keep) == "bool":
-        return ops.cast(ops.where(keep, x, partner), dtype or _ops.dtype_of(x))
-    keep, none = ops.cast(keep, _ops.widened(_blended_dtype(x, dtype))), ops.zeros_like(x)
+    if _backend.dtype_of(keep) == "bool":
+        return ops.cast(ops.where(keep, x, partner), dtype or _backend.dtype_of(x))
+    keep, none = ops.cast(keep, _backend.widened(_blended_dtype(x, dtype))), ops.zeros_like(x)
     return _blend(ops.where(keep > 0, x, none), ops.where(keep < 1, partner, none), keep, 1.0 - keep, dtype)
 
 
 def _blended_dtype(x, dtype):
-    return dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
+    return dtype or (_backend.dtype_of(x) if "float" in _backend.dtype_of(x) else "float32")
 
 
 def fit_keep(ops, keep, shape):
@@ -292,7 +294,7 @@ def fit_keep(ops, keep, shape):
 
 def reverse_keep(ops, keep):
     """The elements of the partner, or their shares."""
-    return ops.logical_not(keep) if _ops.dtype_of(keep) == "bool" else 1.0 - keep
+    return ops.logical_not(keep) if _backend.dtype_of(keep) == "bool" else 1.0 - keep
 
 
 def _weigh(x, mix):
@@ -302,7 +304,7 @@ def _weigh(x, mix):
 
 
 def _blend_weighted(y, mix, sample_weight):
-    ops = _ops.ops_for(y)
+    ops = _backend.ops_for(y)
     dtype = _label_dtype(y)
     w = ops.cast(sample_weight, dtype)
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
@@ -316,7 +318,7 @@ def _blend_weighted(y, mix, sample_weight):
 
 
 def _label_dtype(y):
-    return _ops.widened(_ops.dtype_of(y))
+    return _backend.widened(_backend.dtype_of(y))
 
 
 def trailing(ops, x, rank):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _checks, _ops
+from keras_mixup import _backend, _checks
 
 
 class Pairing:
@@ -28,7 +28,7 @@ class Pairing:
         # The greatest of score + Gumbel noise is a draw with the probabilities exp(score).
         noise = -ops.log(-ops.log(random.uniform((rows, rows))))
         drawn = ops.argmax(ops.where(eligible, scores + noise, scores * 0 + INELIGIBLE), axis=1)
-        return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _ops.dtype_of(own)), own)
+        return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _backend.dtype_of(own)), own)
 
     def scores(self, ops, labels):
         """`(batch, batch)`, the score of column j as the partner of row i; `INELIGIBLE` for none. To be overridden.

@@ -118,9 +118,6 @@ class Ops:
         """Convert a Keras tensor to an array of this library."""
         return x
 
-    def here(self, x):
-        return self.from_keras(x)
-
     def word(self, x):
         """`x` modulo 2**32."""
         return self.cast(x, "uint32")

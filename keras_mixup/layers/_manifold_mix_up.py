@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
+from keras_mixup import _backend, _batch_checks, _checks, _steps, _texts
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
 from keras_mixup.layers._mixer import only_where
@@ -99,7 +99,7 @@ class ManifoldMixUp(MixUp):
             fixed = self._fixed_position
             step.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
         _batch_checks.check_hidden_rows(step.shapes[0], batch.shapes())
-        return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
+        return only_where(_backend.KERAS, step.position == step.calls, step.mixes[0])
 
     def _check_place(self, where):
         raise ValueError(_texts.HIDDEN.format(where=where))
