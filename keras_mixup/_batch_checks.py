@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 from keras_mixup._arguments import static_shape
 
 SAMPLE_ROLES = ("images", "labels", "sample_weights", "segmentation_masks", "bounding_boxes")
@@ -13,7 +13,7 @@ SAMPLE_ROLES = ("images", "labels", "sample_weights", "segmentation_masks", "bou
 
 def check_inputs(dtype, nest=None):
     """Inputs are floats, or images as bytes. `nest`: all of them."""
-    if _ops.is_mixable(dtype):
+    if _backend.is_mixable(dtype):
         return
     raise TypeError(
         f"Inputs must be floating (16 to 64 bits) or uint8 (images, 0 to 255) to be mixed. Received: inputs of dtype "
@@ -40,7 +40,7 @@ _RENAME = (
 
 def check_dtype(dtype, of_inputs):
     """Mixed inputs come out in a floating dtype, and bytes as bytes if that is asked for."""
-    if _ops.is_float(dtype) or (dtype == "uint8" and set(of_inputs) == {"uint8"}):
+    if _backend.is_float(dtype) or (dtype == "uint8" and set(of_inputs) == {"uint8"}):
         return dtype
     raise ValueError(
         'Invalid value for argument `dtype`: expected a floating dtype, or "uint8" for inputs of dtype uint8, '
@@ -50,7 +50,7 @@ def check_dtype(dtype, of_inputs):
 
 def check_labels(dtype, shape, num_classes):
     """Labels are floats, or class indices with `num_classes`."""
-    if _ops.is_float(dtype) or dtype == "bool":
+    if _backend.is_float(dtype) or dtype == "bool":
         return
     received = f"Received: labels of dtype {dtype} and shape {tuple(shape)}"
     if "int" not in dtype:
@@ -76,7 +76,7 @@ def check_labels(dtype, shape, num_classes):
 
 def check_use_of_classes(labels, num_classes):
     """If there are `num_classes`, some labels are class indices, or encoded ones: `(dtype, shape)` of each."""
-    used = [_ops.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
+    used = [_backend.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
     if labels and not any(used):
         dtype, shape = labels[0]
         raise ValueError(
@@ -89,7 +89,7 @@ def check_use_of_classes(labels, num_classes):
 
 def check_weights(dtype):
     """Sample weights are floats; names and numbers of samples are not mixed for weights."""
-    if _ops.is_float(dtype) or dtype == "bool":
+    if _backend.is_float(dtype) or dtype == "bool":
         return
     raise TypeError(
         "Sample weights, the third part of a batch, must be floating (16 to 64 bits) or boolean. "
@@ -129,13 +129,13 @@ def check_has_inputs(inputs):
 
 def check_rows_of_graph(ops, rows, leaves):
     """Returns the number of rows of the first leaf, checked against the others when the graph runs."""
-    leaves = [(role, leaf) for role, leaf in leaves if _ops.is_graph_tensor(leaf)]
+    leaves = [(role, leaf) for role, leaf in leaves if _backend.is_graph_tensor(leaf)]
     if len(leaves) < 2 or all(leaf.shape[0] is not None for _, leaf in leaves):
         return rows
     sizes = ops.stack([ops.shape(leaf)[0] for _, leaf in leaves])
     expected = "Inputs, labels and sample weights must have the same batch size (axis 0).\nReceived: rows of"
     names = ", ".join(role.lower() for role, _ in leaves)
-    return _ops.asserted(rows, ops.all(sizes == sizes[0]), [f"{expected} {names}:", sizes])
+    return _backend.asserted(rows, ops.all(sizes == sizes[0]), [f"{expected} {names}:", sizes])
 
 
 def warn_of_one_sample(inputs, labels):
@@ -147,7 +147,7 @@ def warn_of_one_sample(inputs, labels):
     shapes = [[static_shape(x) for x in keras.tree.flatten(nest)] for nest in (inputs, labels) if nest is not None]
     if any(None in shape for nest in shapes for shape in nest):
         return
-    dtypes = [_ops.dtype_of(x) for x in keras.tree.flatten(inputs)]
+    dtypes = [_backend.dtype_of(x) for x in keras.tree.flatten(inputs)]
     if _is_one_sample(*shapes, dtypes=dtypes):
         warnings.warn(
             f"This looks like one sample, not like a batch: inputs of shape {shapes[0][0]}. Its first axis would be "
@@ -232,7 +232,7 @@ def check_dataset(dataset):
             f"`mix_dataset` takes a `tf.data.Dataset`. Received: {type(dataset).__name__}.\nOptions:\n  NumPy arrays: "
             "`mixup.mix_numpy(x, y, seed=0)`\n  arrays or tensors, in a loop: `mixup(x, y, training=True)`"
         )
-    if _ops.is_tracing_tensorflow():
+    if _backend.is_tracing_tensorflow():
         raise ValueError(
             "`mix_dataset` was called inside a function that TensorFlow traces (`interleave`, `flat_map`, "
             "`tf.function`). Each dataset made there would repeat the same mixes.\nMix after it: "

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _arguments, _ops
+from keras_mixup import _arguments, _backend
 
 
 def check_ignore_class(ignore_class, num_classes):
@@ -42,7 +42,7 @@ def check_seed(value):
 
 def check_made_outside(name):
     """A layer has a random state, which goes with it when a function of `tf.data` has been traced."""
-    if _ops.is_tracing_dataset():
+    if _backend.is_tracing_tf_data():
         raise ValueError(
             f"`{name}` was made inside a function of `tf.data`, which is traced once and would lose its random "
             f"state.\nMake the layer before: `mixup = {name}(...)`, then `dataset.map(lambda x, y: mixup(x, y, "
@@ -51,7 +51,7 @@ def check_made_outside(name):
 
 
 def check_float_policy(name, compute_dtype):
-    if not _ops.is_float(compute_dtype):
+    if not _backend.is_float(compute_dtype):
         raise ValueError(
             f"`{name}` computes in a floating dtype (float32, float16, bfloat16, float64). Received: "
             f"dtype={compute_dtype!r}. Mixed values lie between those of the two samples, integers cannot hold them."

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _arguments, _ops
+from keras_mixup import _arguments, _backend
 
 
 class Pairing:
@@ -28,7 +28,7 @@ class Pairing:
         # The greatest of score + Gumbel noise is a draw with the probabilities exp(score).
         noise = -ops.log(-ops.log(random.uniform((rows, rows))))
         drawn = ops.argmax(ops.where(eligible, scores + noise, scores * 0 + INELIGIBLE), axis=1)
-        return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _ops.dtype_of(own)), own)
+        return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _backend.dtype_of(own)), own)
 
     def scores(self, ops, labels):
         """`(batch, batch)`, the score of column j as the partner of row i; `INELIGIBLE` for none. To be overridden.
@@ -148,7 +148,7 @@ def draw_partners(random, batch, pairing="shuffle", parts=1):
     follower = ops.roll(cycle, -1, -1)
     within = ops.take_along_axis(follower, ops.argsort(cycle, axis=-1), axis=-1)
     first = ops.reshape(rows, (parts, -1))[:, :1]
-    return ops.reshape(ops.cast(within, _ops.dtype_of(rows)) + first, (batch,))
+    return ops.reshape(ops.cast(within, _backend.dtype_of(rows)) + first, (batch,))
 
 
 def check_one_label(labels):

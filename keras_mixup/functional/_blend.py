@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 from keras_mixup.functional._mix import shares, trailing
 
 
@@ -19,12 +19,12 @@ def blend(x, mix, dtype=None):
         return None
     rowwise, of_rows = (_blend, shares(mix)) if mix.keep is None else (_paste, (mix.keep,))
     rowwise = functools.partial(rowwise, dtype=dtype)
-    return keras.tree.map_structure(lambda leaf: _ops.by_rows(rowwise, leaf, mix.partner, of_rows, mix.reach), x)
+    return keras.tree.map_structure(lambda leaf: _backend.in_one_pass(rowwise, leaf, mix.partner, of_rows, mix.reach), x)
 
 
 def partners_of(x, mix):
     """`x[partner]`."""
-    return _ops.take_partners(x, mix.partner, mix.reach)
+    return _backend.take_rows(x, mix.partner, mix.reach)
 
 
 def _blend(x, partner, weight, complement, dtype=None):
@@ -32,25 +32,25 @@ def _blend(x, partner, weight, complement, dtype=None):
 
     The rows of the partners are its own to write on.
     """
-    ops, dtype = _ops.ops_for(x), _blended_dtype(x, dtype)
-    wide = _ops.widened(dtype)
+    ops, dtype = _backend.ops_for(x), _blended_dtype(x, dtype)
+    wide = _backend.widened(dtype)
     weight, complement = (trailing(ops, ops.cast(w, wide), len(x.shape)) for w in (weight, complement))
     mixed = ops.weighted_sum(ops.cast(x, wide), weight, ops.cast(partner, wide), complement)
-    return ops.cast(mixed if _ops.is_float(dtype) else ops.round(mixed), dtype)
+    return ops.cast(mixed if _backend.is_float(dtype) else ops.round(mixed), dtype)
 
 
 def _paste(x, partner, keep, dtype):
     """Element by element. Where nothing of the partner is wanted nothing of it comes, were it not even a number."""
-    ops = _ops.ops_for(x)
+    ops = _backend.ops_for(x)
     keep = fit_keep(ops, keep, x.shape)
-    if _ops.dtype_of(keep) == "bool":
-        return ops.cast(ops.where(keep, x, partner), dtype or _ops.dtype_of(x))
-    keep, none = ops.cast(keep, _ops.widened(_blended_dtype(x, dtype))), ops.zeros_like(x)
+    if _backend.dtype_of(keep) == "bool":
+        return ops.cast(ops.where(keep, x, partner), dtype or _backend.dtype_of(x))
+    keep, none = ops.cast(keep, _backend.widened(_blended_dtype(x, dtype))), ops.zeros_like(x)
     return _blend(ops.where(keep > 0, x, none), ops.where(keep < 1, partner, none), keep, 1.0 - keep, dtype)
 
 
 def _blended_dtype(x, dtype):
-    return dtype or (_ops.dtype_of(x) if "float" in _ops.dtype_of(x) else "float32")
+    return dtype or (_backend.dtype_of(x) if "float" in _backend.dtype_of(x) else "float32")
 
 
 def fit_keep(ops, keep, shape):

@@ -1,6 +1,6 @@
 """Draw λ, the share of the original sample."""
 
-from keras_mixup import _arguments, _ops
+from keras_mixup import _arguments, _backend
 from keras_mixup.functional._random import Random, key_of
 
 
@@ -13,7 +13,7 @@ def random(seed, like=None):
     >>> functional.random(seed=0).uniform((3,)).shape[0]
     3
     """
-    ops = _ops.KERAS if like is None else _ops.ops_for(like)
+    ops = _backend.KERAS if like is None else _backend.ops_for(like)
     return Random(ops, key_of(ops, seed))
 
 

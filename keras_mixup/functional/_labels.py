@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 from keras_mixup.functional._blend import _blend, blend, partners_of
 from keras_mixup.functional._mix import reverse_keep, shares, trailing
 
@@ -48,7 +48,7 @@ def blend_element_labels(labels, mix, sample_weight=None):
     """
     if sample_weight is None:
         return blend(labels, mix, _label_dtype(labels)), None
-    ops = _ops.ops_for(labels)
+    ops = _backend.ops_for(labels)
     own, other = (ops.cast(share, "float32") for share in (mix.keep, reverse_keep(ops, mix.keep)))
     weight = trailing(ops, ops.cast(sample_weight, "float32"), len(own.shape))
     weight = ops.copy(ops.broadcast_to(weight, ops.shape(own)))
@@ -79,16 +79,16 @@ def encode_labels(labels, num_classes, ignore_class=None):
         return labels
 
     def encode(y):
-        return _one_hot(y, num_classes, ignore_class) if _ops.is_integer(_ops.dtype_of(y)) else y
+        return _one_hot(y, num_classes, ignore_class) if _backend.is_integer(_backend.dtype_of(y)) else y
 
     return keras.tree.map_structure(encode, labels)
 
 
 def _one_hot(y, num_classes, ignore_class):
-    ops = _ops.ops_for(y)
+    ops = _backend.ops_for(y)
     if len(y.shape) > 1 and y.shape[-1] == 1:
         y = ops.squeeze(y, -1)
-    y = _ops.signed(ops, y)
+    y = _backend.signed(ops, y)
     if ignore_class is None:
         return ops.one_hot(check_classes(ops, y, num_classes), num_classes, dtype="float32")
     void = y == ignore_class
@@ -103,7 +103,7 @@ def _weigh(x, mix):
 
 
 def _blend_weighted(y, mix, sample_weight):
-    ops = _ops.ops_for(y)
+    ops = _backend.ops_for(y)
     dtype = _label_dtype(y)
     w = ops.cast(sample_weight, dtype)
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
@@ -117,7 +117,7 @@ def _blend_weighted(y, mix, sample_weight):
 
 
 def _label_dtype(y):
-    return _ops.widened(_ops.dtype_of(y))
+    return _backend.widened(_backend.dtype_of(y))
 
 
 def check_classes(ops, indices, num_classes):
@@ -130,11 +130,11 @@ def check_classes(ops, indices, num_classes):
         "\nOptions:\n  classes counted from 1: `y - 1`\n  more classes: a greater `num_classes`\n"
         "  an index that means no class: `ignore_class=255`, which gives a row of zeros"
     )
-    if _ops.is_graph_tensor(indices):
+    if _backend.is_graph_tensor(indices):
         least, greatest = ops.min(indices), ops.max(indices)
         right = ops.logical_and(least >= 0, greatest < num_classes)
-        return _ops.asserted(indices, right, [expected, least, "to", greatest, options])
-    values = _ops.known_values(indices)
+        return _backend.asserted(indices, right, [expected, least, "to", greatest, options])
+    values = _backend.known_values(indices)
     if values is not None and values.size and not 0 <= values.min() <= values.max() < num_classes:
         raise ValueError(f"{expected} {values.min()} to {values.max()}.{options}")
     return indices

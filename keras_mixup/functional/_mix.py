@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 
 
 class Mix(NamedTuple):
@@ -50,7 +50,7 @@ def whole(mix):
         return mix
     if mix.weight is not None:
         return mix._replace(complement=1 - mix.weight)
-    ops = _ops.ops_for(mix.keep)
+    ops = _backend.ops_for(mix.keep)
     keep = ops.cast(mix.keep, "float32")
     elements = tuple(range(1, len(keep.shape)))
     kept, lost = ops.sum(keep, axis=elements), ops.sum(1.0 - keep, axis=elements)
@@ -61,7 +61,7 @@ def whole(mix):
 
 def reverse_keep(ops, keep):
     """The elements of the partner, or their shares."""
-    return ops.logical_not(keep) if _ops.dtype_of(keep) == "bool" else 1.0 - keep
+    return ops.logical_not(keep) if _backend.dtype_of(keep) == "bool" else 1.0 - keep
 
 
 def trailing(ops, x, rank):
@@ -84,7 +84,7 @@ def selected(ops, condition, mix, other):
         return mix._replace(weight=weight, complement=complement)
     rank = len(keeps[0].shape)
     first, second = (trailing(ops, m.weight, rank) if m.keep is None else m.keep for m in (mix, other))
-    if _ops.dtype_of(first) != _ops.dtype_of(second):
+    if _backend.dtype_of(first) != _backend.dtype_of(second):
         first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
     return mix._replace(
         weight=weight, complement=complement, keep=ops.where(trailing(ops, condition, rank), first, second)
@@ -107,4 +107,4 @@ def _kept_where(ops, mixed, keep):
 
 
 def _rows(ops, mix):
-    return ops.cast(ops.arange(ops.shape(mix.partner)[0]), _ops.dtype_of(mix.partner))
+    return ops.cast(ops.arange(ops.shape(mix.partner)[0]), _backend.dtype_of(mix.partner))

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_mixup import _arguments, _ops, _steps, _texts
+from keras_mixup import _arguments, _backend, _steps, _texts
 from keras_mixup.functional._mix import only_where
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
@@ -99,7 +99,7 @@ class ManifoldMixUp(MixUp):
             fixed = self._fixed_position
             step.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
         check_hidden_rows(step.shapes[0], batch.shapes())
-        return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
+        return only_where(_backend.KERAS, step.position == step.calls, step.mixes[0])
 
     def _check_place(self, where):
         raise ValueError(_texts.HIDDEN.format(where=where))
