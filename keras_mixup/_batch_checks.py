@@ -5,15 +5,15 @@ import warnings
 import keras
 import numpy as np
 
-from keras_mixup import _ops
-from keras_mixup._checks import static_shape
+from keras_mixup import _backend
+from keras_mixup._arguments import static_shape
 
 SAMPLE_ROLES = ("images", "labels", "sample_weights", "segmentation_masks", "bounding_boxes")
 
 
 def check_inputs(dtype, nest=None):
     """Inputs are floats, or images as bytes. `nest`: all of them."""
-    if _ops.is_mixable(dtype):
+    if _backend.is_mixable(dtype):
         return
     raise TypeError(
         f"Inputs must be floating (16 to 64 bits) or uint8 (images, 0 to 255) to be mixed. Received: inputs of dtype "
@@ -40,7 +40,7 @@ _RENAME = (
 
 def check_dtype(dtype, of_inputs):
     """Mixed inputs come out in a floating dtype, and bytes as bytes if that is asked for."""
-    if _ops.is_float(dtype) or (dtype == "uint8" and set(of_inputs) == {"uint8"}):
+    if _backend.is_float(dtype) or (dtype == "uint8" and set(of_inputs) == {"uint8"}):
         return dtype
     raise ValueError(
         'Invalid value for argument `dtype`: expected a floating dtype, or "uint8" for inputs of dtype uint8, '
@@ -50,7 +50,7 @@ def check_dtype(dtype, of_inputs):
 
 def check_labels(dtype, shape, num_classes):
     """Labels are floats, or class indices with `num_classes`."""
-    if _ops.is_float(dtype) or dtype == "bool":
+    if _backend.is_float(dtype) or dtype == "bool":
         return
     received = f"Received: labels of dtype {dtype} and shape {tuple(shape)}"
     if "int" not in dtype:
@@ -76,7 +76,7 @@ def check_labels(dtype, shape, num_classes):
 
 def check_use_of_classes(labels, num_classes):
     """If there are `num_classes`, some labels are class indices, or encoded ones: `(dtype, shape)` of each."""
-    used = [_ops.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
+    used = [_backend.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
     if labels and not any(used):
         dtype, shape = labels[0]
         raise ValueError(
@@ -87,29 +87,9 @@ def check_use_of_classes(labels, num_classes):
         )
 
 
-def check_classes(ops, indices, num_classes):
-    """Returns class indices that lie in range; those of a TensorFlow graph are checked when it runs.
-
-    Indices whose values are not known, or could only be read by waiting for an accelerator, pass.
-    """
-    expected = f"Class indices must lie between 0 and {num_classes - 1} (num_classes={num_classes}).\nReceived: from"
-    options = (
-        "\nOptions:\n  classes counted from 1: `y - 1`\n  more classes: a greater `num_classes`\n"
-        "  an index that means no class: `ignore_class=255`, which gives a row of zeros"
-    )
-    if _ops.is_graph_tensor(indices):
-        least, greatest = ops.min(indices), ops.max(indices)
-        right = ops.logical_and(least >= 0, greatest < num_classes)
-        return _ops.asserted(indices, right, [expected, least, "to", greatest, options])
-    values = _ops.known_values(indices)
-    if values is not None and values.size and not 0 <= values.min() <= values.max() < num_classes:
-        raise ValueError(f"{expected} {values.min()} to {values.max()}.{options}")
-    return indices
-
-
 def check_weights(dtype):
     """Sample weights are floats; names and numbers of samples are not mixed for weights."""
-    if _ops.is_float(dtype) or dtype == "bool":
+    if _backend.is_float(dtype) or dtype == "bool":
         return
     raise TypeError(
         "Sample weights, the third part of a batch, must be floating (16 to 64 bits) or boolean. "
@@ -149,13 +129,13 @@ def check_has_inputs(inputs):
 
 def check_rows_of_graph(ops, rows, leaves):
     """Returns the number of rows of the first leaf, checked against the others when the graph runs."""
-    leaves = [(role, leaf) for role, leaf in leaves if _ops.is_graph_tensor(leaf)]
+    leaves = [(role, leaf) for role, leaf in leaves if _backend.is_graph_tensor(leaf)]
     if len(leaves) < 2 or all(leaf.shape[0] is not None for _, leaf in leaves):
         return rows
     sizes = ops.stack([ops.shape(leaf)[0] for _, leaf in leaves])
     expected = "Inputs, labels and sample weights must have the same batch size (axis 0).\nReceived: rows of"
     names = ", ".join(role.lower() for role, _ in leaves)
-    return _ops.asserted(rows, ops.all(sizes == sizes[0]), [f"{expected} {names}:", sizes])
+    return _backend.asserted(rows, ops.all(sizes == sizes[0]), [f"{expected} {names}:", sizes])
 
 
 def warn_of_one_sample(inputs, labels):
@@ -167,7 +147,7 @@ def warn_of_one_sample(inputs, labels):
     shapes = [[static_shape(x) for x in keras.tree.flatten(nest)] for nest in (inputs, labels) if nest is not None]
     if any(None in shape for nest in shapes for shape in nest):
         return
-    dtypes = [_ops.dtype_of(x) for x in keras.tree.flatten(inputs)]
+    dtypes = [_backend.dtype_of(x) for x in keras.tree.flatten(inputs)]
     if _is_one_sample(*shapes, dtypes=dtypes):
         warnings.warn(
             f"This looks like one sample, not like a batch: inputs of shape {shapes[0][0]}. Its first axis would be "
@@ -213,60 +193,6 @@ def check_rows(leaves):
         )
 
 
-def check_hidden_rows(first, now):
-    """The hidden states of one batch have one number of rows at all depths. Both are lists of shapes."""
-    rows = {shape[0] for shape in (first, *now) if isinstance(shape[0], int)}
-    if len(rows) > 1:
-        raise ValueError(
-            "The hidden states must have the same batch size (axis 0) at every depth where they may be mixed. "
-            f"Received: shapes {first} and {now[0]}. Leave out the depths where other axes are folded into the batch "
-            "axis."
-        )
-
-
-def check_weight_rank(weight_shape, label_shape):
-    if len(weight_shape) > len(label_shape):
-        raise ValueError(
-            f"Sample weights of shape {tuple(weight_shape)} do not fit labels of shape {tuple(label_shape)}: "
-            "expected one weight for each sample, `(batch,)`, or weights over leading axes of the labels, such as "
-            "`(batch, time)` for labels `(batch, time, classes)`."
-        )
-
-
-def check_one_label(labels):
-    """The one array of labels, by which samples are paired."""
-    leaves = [] if labels is None else keras.tree.flatten(labels)
-    if len(leaves) != 1:
-        raise ValueError(
-            "To pair samples by their labels there must be one array of them. Received: "
-            f'{len(leaves)} arrays. Pair by `pairing="shuffle"`, or draw the partners by a `pairing` of your own.'
-        )
-    return leaves[0]
-
-
-def check_keep(keep, shape):
-    """The elements to keep are told for arrays of this shape."""
-    sizes = zip(keep, shape, strict=False)
-    if len(keep) != len(shape) or any(k not in (1, None) and n is not None and k != n for k, n in sizes):
-        raise ValueError(
-            f"A layer that pastes parts of samples needs arrays that are alike along the axes of the parts. "
-            f"Received: an array of shape {tuple(shape)} for parts that were drawn for {tuple(keep)} (1: any). Mix "
-            "arrays of other sizes or ranks with `MixUp`, or leave them out."
-        )
-
-
-def check_span(axes, shape):
-    """A box has axes of its own behind the batch axis; those of an image are known."""
-    if axes is None:
-        raise ValueError(
-            f"A box spans the height and the width of images, `(batch, height, width, channels)`. Received: inputs of "
-            f"shape {tuple(shape)}. For other inputs say along which axes the box is to be cut, counted from the batch "
-            "axis 0: `axes=(1,)` for time series `(batch, time, features)`, `axes=(1, 2, 3)` for video or volumes."
-        )
-    if any(axis >= len(shape) for axis in axes):
-        raise ValueError(f"There is no such axis: axes={axes}. Received: inputs of shape {tuple(shape)}.")
-
-
 def check_sample_keys(sample):
     """A sample dict holds Keras' keys and nothing else."""
     unknown = sorted(str(key) for key in sample if key not in SAMPLE_ROLES)
@@ -306,7 +232,7 @@ def check_dataset(dataset):
             f"`mix_dataset` takes a `tf.data.Dataset`. Received: {type(dataset).__name__}.\nOptions:\n  NumPy arrays: "
             "`mixup.mix_numpy(x, y, seed=0)`\n  arrays or tensors, in a loop: `mixup(x, y, training=True)`"
         )
-    if _ops.is_tracing_tensorflow():
+    if _backend.is_tracing_tensorflow():
         raise ValueError(
             "`mix_dataset` was called inside a function that TensorFlow traces (`interleave`, `flat_map`, "
             "`tf.function`). Each dataset made there would repeat the same mixes.\nMix after it: "

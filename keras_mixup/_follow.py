@@ -5,16 +5,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _batch_checks, _grid, _label_checks, _ops
-from keras_mixup.functional import (
-    blend,
-    blend_element_labels,
-    blend_labels,
-    partners_of,
-    reverse_keep,
-    shares,
-    trailing,
-)
+from keras_mixup import _grid, _label_checks, _backend
+from keras_mixup.functional import blend, blend_element_labels, blend_labels, shares
+from keras_mixup.functional._blend import partners_of
+from keras_mixup.functional._labels import check_weight_rank
+from keras_mixup.functional._mix import reverse_keep, trailing
 
 
 def like_predictions(y_true, y_pred):
@@ -66,7 +61,7 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
         by: `"sample"`, `"element"`, or `None` to decide by the shapes.
     """
     _label_checks.check_batch(mix, y_pred)
-    ops = _ops.KERAS
+    ops = _backend.KERAS
     y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
     place = None
     if mix.keep is not None and by != "sample":
@@ -93,16 +88,16 @@ def _with_values_on_last_axis(y_true, y_pred, on_last):
     """Labels and predictions whose last axis, over which losses average, holds the values of one element."""
     missing = len(y_pred.shape) - len(y_true.shape)
     if on_last or (missing == 1 and y_pred.shape[-1] == 1):
-        y_true = _ops.KERAS.expand_dims(y_true, -1)
+        y_true = _backend.KERAS.expand_dims(y_true, -1)
     if on_last or (missing == -1 and y_true.shape[-1] == 1):
-        y_pred = with_mask(_ops.KERAS.expand_dims(y_pred, -1), read_mask(y_pred))
+        y_pred = with_mask(_backend.KERAS.expand_dims(y_pred, -1), read_mask(y_pred))
     return y_true, y_pred
 
 
 def blended(case, sample_weight):
     """Labels, and weights, of the blended samples, or of each element."""
-    ops, mix, y_true = _ops.KERAS, case.mix, case.y_true
-    if "float" not in _ops.dtype_of(y_true):
+    ops, mix, y_true = _backend.KERAS, case.mix, case.y_true
+    if "float" not in _backend.dtype_of(y_true):
         y_true = ops.cast(y_true, "float32")
     if sample_weight is None:
         return (blend_labels(y_true, mix) if mix.keep is None else blend(y_true, mix)), None
@@ -131,7 +126,7 @@ def terms(case):
 
 def shares_of(case, shape, class_axis=-1):
     """λ and 1 - λ of the two terms, for values of this shape, without the axis of the classes."""
-    ops, both = _ops.KERAS, _element_shares(case.mix)
+    ops, both = _backend.KERAS, _element_shares(case.mix)
     if len(both[0].shape) == len(shape) + 1:
         if both[0].shape[class_axis] != 1:
             raise _label_checks.averaged(case.y_pred.shape, shape)
@@ -146,13 +141,13 @@ def weights_of(case, sample_weight, shape):
 
     They cover the leading axes of the values, and never run along a later one.
     """
-    ops = _ops.KERAS
+    ops = _backend.KERAS
     if sample_weight is None:
         return [1.0, 1.0]
     w = _rowwise(sample_weight, case.y_true)
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
-    _batch_checks.check_weight_rank(w.shape, shape)
+    check_weight_rank(w.shape, shape)
     w = trailing(ops, w, len(shape))
     return [w, partners_of(w, case.mix)]
 
@@ -162,13 +157,13 @@ def mask_of(mask, values):
 
     They cover the leading axes of the values.
     """
-    found = [_ops.KERAS.cast(one, "float32") for one in (mask, read_mask(values)) if one is not None]
+    found = [_backend.KERAS.cast(one, "float32") for one in (mask, read_mask(values)) if one is not None]
     return math.prod(over(one, values) for one in found) if found else None
 
 
 def over(x, values):
     """`x`, which covers the leading axes of the values, written out for all of them."""
-    return over_shape(x, _ops.KERAS.shape(values))
+    return over_shape(x, _backend.KERAS.shape(values))
 
 
 def over_shape(x, shape):
@@ -176,26 +171,26 @@ def over_shape(x, shape):
 
     On PyTorch Keras multiplies weights in place: they may be no view.
     """
-    ops = _ops.KERAS
+    ops = _backend.KERAS
     return ops.copy(ops.broadcast_to(trailing(ops, x, len(shape)), shape))
 
 
 def _rowwise(sample_weight, y_true):
     """Weights with an axis for the rows."""
-    w = _ops.KERAS.cast(sample_weight, "float32")
-    return _ops.KERAS.broadcast_to(w, _ops.KERAS.shape(y_true)[:1]) if len(w.shape) == 0 else w
+    w = _backend.KERAS.cast(sample_weight, "float32")
+    return _backend.KERAS.broadcast_to(w, _backend.KERAS.shape(y_true)[:1]) if len(w.shape) == 0 else w
 
 
 def _element_shares(mix):
     """λ and 1 - λ of the samples, or of their elements."""
     if mix.keep is None:
         return shares(mix)
-    return [_ops.KERAS.cast(share, "float32") for share in (mix.keep, reverse_keep(_ops.KERAS, mix.keep))]
+    return [_backend.KERAS.cast(share, "float32") for share in (mix.keep, reverse_keep(_backend.KERAS, mix.keep))]
 
 
 def same_rank(y_true, y_pred):
     """Labels and predictions with a last axis of size 1 more or less, as Keras aligns them for a loss function."""
-    ops = _ops.KERAS
+    ops = _backend.KERAS
     if len(y_true.shape) == len(y_pred.shape) + 1 and y_true.shape[-1] == 1:
         return (y_true, ops.expand_dims(y_pred, -1)) if len(y_pred.shape) == 1 else (ops.squeeze(y_true, -1), y_pred)
     if len(y_pred.shape) == len(y_true.shape) + 1 and y_pred.shape[-1] == 1:
@@ -235,7 +230,7 @@ class _WriteMask(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs):
-        return _ops.KERAS.copy(inputs[0])  # the tensor itself keeps its own mask
+        return _backend.KERAS.copy(inputs[0])  # the tensor itself keeps its own mask
 
     def compute_mask(self, inputs, previous_mask):
         return inputs[1]

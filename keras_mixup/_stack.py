@@ -12,7 +12,7 @@ import types
 
 import keras
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 
 TRAIN_STEPS = {"train_step", "tf__train_step"}  # the latter as AutoGraph renames it
 STEPS = {*TRAIN_STEPS, "test_step", "tf__test_step"}
@@ -50,7 +50,7 @@ def model_of(step):
 
 def calls_again():
     """Whether a backward pass may call a layer for the second time on this backend."""
-    return bool(_ops.gradient_functions())
+    return bool(_backend.gradient_functions())
 
 
 def is_backward():
@@ -80,7 +80,7 @@ def frames(frame: types.FrameType | None = None):
 
 def _computes_gradients(stack):
     """Whether gradients are computed in the innermost step of this stack."""
-    gradients = _ops.gradient_functions()
+    gradients = _backend.gradient_functions()
     if not gradients:
         return False
     for frame in stack:

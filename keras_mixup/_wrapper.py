@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import keras
 
-from keras_mixup import _checks
+from keras_mixup import _arguments
 
 
 class Wrapper:
@@ -21,8 +21,8 @@ class Wrapper:
         """Keeps the arguments as they were given: they are the config."""
         self._identifier = identifier
         self.layer = layer
-        self.pairwise = _checks.check_choice("pairwise", pairwise, (None, True, False))
-        self.by = _checks.check_choice("by", by, (None, "sample", "element"))
+        self.pairwise = _arguments.check_choice("pairwise", pairwise, (None, True, False))
+        self.by = _arguments.check_choice("by", by, (None, "sample", "element"))
         self.followed_by = None  # "sample" or "element", as it was in the last step that was traced
 
     def __getattr__(self, name):

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks
+from keras_mixup import _arguments, _batch_checks
 from keras_mixup.layers import MixLayer
 
 
@@ -61,7 +61,7 @@ class MixCollate:
     ):
         self.layer = _check_layer(self, layer)
         self.collate = collate
-        self.training = _checks.check_flag("training", training)
+        self.training = _arguments.check_flag("training", training)
         self.dtype = dtype
         self._rank: int | None = None
 
@@ -159,7 +159,7 @@ class MixPyDataset(keras.utils.PyDataset):
         self.dataset = _check_dataset(dataset)
         names = ("workers", "use_multiprocessing", "max_queue_size")
         super().__init__(**{**{name: getattr(dataset, name) for name in names}, **options})
-        self.training = _checks.check_flag("training", training)
+        self.training = _arguments.check_flag("training", training)
         self.dtype = dtype
         self.seed = random.randint(1, 10**9) if layer.seed is None else layer.seed
         self.epoch = 0
@@ -220,7 +220,7 @@ class MixMap:
 
     def __init__(self, layer: MixLayer, *, training: bool = True, dtype: str | None = None):
         self.layer = _check_layer(self, layer)
-        self.training = _checks.check_flag("training", training)
+        self.training = _arguments.check_flag("training", training)
         self.dtype = dtype
         _become_grain_transform()
 

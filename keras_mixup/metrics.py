@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import keras
 
-from keras_mixup import _checks, _follow, _label_checks, _steps
+from keras_mixup import _follow, _label_checks, _steps
 from keras_mixup._wrapper import Wrapper
 
 
@@ -53,7 +53,7 @@ class MixMetric(Wrapper, keras.metrics.Metric):
         super().__init__(name=name or inner.name, dtype=inner.dtype)
         self.metric = inner
         self._remember(metric, layer, pairwise, by)
-        _checks.check_metric(inner, self.pairwise)
+        check_metric(inner, self.pairwise)
         if self.pairwise is not False:
             _label_checks.check_pairs_of_metric(inner, _no_pairs(inner))
 
@@ -164,3 +164,12 @@ class _Accuracy(keras.metrics.Accuracy):
         right = keras.ops.ones_like(hits)
         mask = _follow.read_mask(y_pred)
         super().update_state(hits, right if mask is None else _follow.with_mask(right, mask), sample_weight)
+
+
+def check_metric(metric, pairwise):
+    """A metric that is updated with the weights λ and 1 - λ counts in floats."""
+    if pairwise and "float" not in str(metric.dtype):
+        raise ValueError(
+            f"Metric {metric.name!r} counts in {metric.dtype}, and would cut the weights λ and 1 - λ of the two label "
+            f'sets to 0. Let it count in floats: `{type(metric).__name__}(..., dtype="float32")`.'
+        )

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _checks, _ops
+from keras_mixup import _arguments, _backend
 
 
 class Pairing:
@@ -28,7 +28,7 @@ class Pairing:
         # The greatest of score + Gumbel noise is a draw with the probabilities exp(score).
         noise = -ops.log(-ops.log(random.uniform((rows, rows))))
         drawn = ops.argmax(ops.where(eligible, scores + noise, scores * 0 + INELIGIBLE), axis=1)
-        return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _ops.dtype_of(own)), own)
+        return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _backend.dtype_of(own)), own)
 
     def scores(self, ops, labels):
         """`(batch, batch)`, the score of column j as the partner of row i; `INELIGIBLE` for none. To be overridden.
@@ -77,7 +77,7 @@ class Nearby(Pairing):
     """
 
     def __init__(self, bandwidth):
-        self.bandwidth = _checks.check_positive("bandwidth", bandwidth)
+        self.bandwidth = _arguments.check_positive("bandwidth", bandwidth)
 
     def scores(self, ops, labels):
         difference = (labels[:, None, :] - labels[None, :, :]) / self.bandwidth
@@ -129,3 +129,41 @@ class OtherClass(_ByClass):
     """
 
     same = False
+
+
+def draw_partners(random, batch, pairing="shuffle", parts=1):
+    """Draws the partner of each row; none is its own, unless there is one row only.
+
+    Args:
+        random: the random source.
+        batch: the number of rows, an integer or a scalar tensor.
+        pairing: `"shuffle"`, a uniformly drawn cycle through all rows, or `"roll"`, the row before.
+        parts: the number of equal parts of the batch, such as those on several devices, each with a cycle of its own.
+    """
+    ops = random.ops
+    rows = ops.arange(batch)
+    if pairing == "roll":
+        return ops.where(rows > 0, rows, batch) - 1
+    cycle = ops.argsort(ops.reshape(random.uniform((batch,)), (parts, -1)), axis=-1)
+    follower = ops.roll(cycle, -1, -1)
+    within = ops.take_along_axis(follower, ops.argsort(cycle, axis=-1), axis=-1)
+    first = ops.reshape(rows, (parts, -1))[:, :1]
+    return ops.reshape(ops.cast(within, _backend.dtype_of(rows)) + first, (batch,))
+
+
+def check_one_label(labels):
+    """The one array of labels, by which samples are paired."""
+    leaves = [] if labels is None else keras.tree.flatten(labels)
+    if len(leaves) != 1:
+        raise ValueError(
+            "To pair samples by their labels there must be one array of them. Received: "
+            f'{len(leaves)} arrays. Pair by `pairing="shuffle"`, or draw the partners by a `pairing` of your own.'
+        )
+    return leaves[0]
+
+
+def check_pairing(name, pairing, *, names):
+    """The name of a pairing, or an object that draws partners."""
+    if isinstance(pairing, str) or not callable(getattr(pairing, "draw", None)):
+        return _arguments.check_choice(name, pairing, names)
+    return pairing

@@ -15,6 +15,38 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=25, 
 hypothesis.settings.load_profile("default")
 
 BACKEND = os.environ["KERAS_BACKEND"]
+SLOW = ("slow", "compiled", "processes")  # the markers of what the quick lane leaves out
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run every test, not only the quick lane")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """With `-n` each process keeps to its files, which share what they compile, and takes over from a slower one."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
+def is_quick_lane(config):
+    """Whether nothing was asked for: neither everything, nor a file, a name or a marker."""
+    asked = config.option.all or config.option.keyword or config.option.markexpr
+    return not asked and config.args_source is not pytest.Config.ArgsSource.ARGS
+
+
+def pytest_collection_modifyitems(config, items):
+    if is_quick_lane(config):
+        slow = [item for item in items if any(item.get_closest_marker(marker) for marker in SLOW)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if is_quick_lane(config):
+        terminalreporter.write_line(
+            "The quick lane. All tests: pytest -n 2 --all, under each KERAS_BACKEND.", bold=True
+        )
 
 
 def pytest_report_header(config):

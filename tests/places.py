@@ -15,7 +15,7 @@ to_numpy = keras.ops.convert_to_numpy
 
 
 def eager(layer, x, y):
-    return tuple(map(to_numpy, layer(x, y, training=True)))
+    return keras.tree.map_structure(to_numpy, layer(x, y, training=True))
 
 
 def compiled(layer, x, y):
@@ -116,4 +116,4 @@ def _dataset(x, y):
 
 def _only(dataset):
     (element,) = list(dataset)
-    return tuple(part.numpy() for part in element)
+    return keras.tree.map_structure(lambda part: part.numpy(), element)

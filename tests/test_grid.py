@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from keras_mixup import _grid, _ops
+from keras_mixup import _backend, _grid
 
 IMAGES, FIRST, SERIES, WAVES = (9, 8, 6, 1), (9, 1, 8, 6), (9, 8, 1), (9, 8)
 UNCLEAR = "unclear"
@@ -123,5 +123,5 @@ def test_owners_are_those_of_every_nth_element(axes, flat, last):
 
     place = _grid.find(inputs.shape, shape, predictions, forced=True)
 
-    found = _grid.onto_labels(_ops.NUMPY, inputs, place, len(shape))
+    found = _grid.onto_labels(_backend.NUMPY, inputs, place, len(shape))
     np.testing.assert_array_equal(np.broadcast_to(found, shape), owners.reshape(shape))

@@ -63,8 +63,15 @@ def plain(model, x):
     return model.layers[-1](x)
 
 
+COMPILED = ["class indices (B,)", "one-hot", "regression (B,)"]  # in pairs, blended, and of one axis
+
+
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
-@pytest.mark.parametrize("kind", LABEL_KINDS)
+@pytest.mark.parametrize(
+    ("kind", "jit_compile"),
+    [(kind, False) for kind in LABEL_KINDS] + [(kind, True) for kind in COMPILED],
+    indirect=["jit_compile"],
+)
 def test_the_model_gives_the_loss_of_the_pipeline(kind, weights, jit_compile):
     """Same draws, same loss: labels followed in the model, or mixed before it."""
     y, soft, outputs, loss, pipeline_loss = LABEL_KINDS[kind]

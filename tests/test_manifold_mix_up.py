@@ -112,8 +112,8 @@ def test_options_hold_as_for_mixup():
     np.testing.assert_allclose(to_numpy(spies(model)[0].seen), to_numpy(twin), atol=3e-7)
 
 
-@pytest.mark.parametrize("depths", [1, 2, 4])
-def test_another_number_of_calls_is_an_error(how, depths):
+@pytest.mark.parametrize(("depths", "how"), [(1, "eager"), (2, "eager"), (4, "eager"), (2, "graph")], indirect=["how"])
+def test_another_number_of_calls_is_an_error(depths, how):
     with pytest.raises(RuntimeError, match=rf"'manifold'.*at 3 depths.*num_positions=3.*Received: {depths} calls"):
         fit(build(depths=depths, **how))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 
 X = np.random.default_rng(0).normal(size=(3, 4, 2)).astype("float32")
 P = np.abs(X) + 0.5
@@ -116,24 +116,25 @@ def flat(result):
 
 
 def keras_place(case):
-    return [keras.ops.convert_to_numpy(x) for x in flat(case(_ops.KERAS, keras.ops.convert_to_tensor))]
+    return [keras.ops.convert_to_numpy(x) for x in flat(case(_backend.KERAS, keras.ops.convert_to_tensor))]
 
 
 def numpy_place(case):
-    return [np.asarray(x) for x in flat(case(_ops.NUMPY, np.asarray))]
+    return [np.asarray(x) for x in flat(case(_backend.NUMPY, np.asarray))]
 
 
 def dataset_place(case):
     """A TensorFlow graph, whatever the Keras backend."""
     return [
-        np.asarray(x) for x in tf.function(lambda: flat(case(_ops.tensorflow_ops(), tf.constant)), autograph=False)()
+        np.asarray(x)
+        for x in tf.function(lambda: flat(case(_backend.tensorflow_ops(), tf.constant)), autograph=False)()
     ]
 
 
 @pytest.mark.parametrize("place", [keras_place, numpy_place, dataset_place], ids=lambda place: place.__name__)
 @pytest.mark.filterwarnings("ignore:The use of `x.T`")  # Keras' own, of PyTorch
 def test_an_operation_gives_what_its_namesake_in_keras_gives(place):
-    assert CASES.keys() == _ops.OPERATIONS
+    assert CASES.keys() == _backend.OPERATIONS
     for name, case in CASES.items():
         wanted = [keras.ops.convert_to_numpy(x) for x in flat(case(keras.ops, keras.ops.convert_to_tensor))]
         got = place(case)
@@ -143,7 +144,9 @@ def test_an_operation_gives_what_its_namesake_in_keras_gives(place):
             assert keras.backend.is_float_dtype(found.dtype) == keras.backend.is_float_dtype(expected.dtype), name
 
 
-@pytest.mark.parametrize("ops", [_ops.KERAS, _ops.NUMPY, _ops.tensorflow_ops()], ids=lambda ops: type(ops).__name__)
+@pytest.mark.parametrize(
+    "ops", [_backend.KERAS, _backend.NUMPY, _backend.tensorflow_ops()], ids=lambda ops: type(ops).__name__
+)
 def test_one_that_is_not_there_everywhere_is_refused_everywhere(ops):
     with pytest.raises(AttributeError, match=r"`ops.fft2` is not there in every place.* abs, absolute, add, all"):
         ops.fft2(X)

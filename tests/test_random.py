@@ -1,4 +1,4 @@
-"""`keras_mixup._random`: the generator that every draw comes from."""
+"""`keras_mixup.functional._random`: the generator that every draw comes from."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from keras_mixup import _ops, functional
-from keras_mixup._random import Random, key_of, threefry
+from keras_mixup import _backend, functional
+from keras_mixup.functional._random import Random, key_of, threefry
 
-PLACES = {"keras": _ops.KERAS, "numpy": _ops.NUMPY, "tensorflow": _ops.tensorflow_ops()}
+PLACES = {"keras": _backend.KERAS, "numpy": _backend.NUMPY, "tensorflow": _backend.tensorflow_ops()}
 KNOWN_ANSWERS = [  # key, counter, output: of the authors' reference implementation, Random123's kat_vectors
     ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
     ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
@@ -47,7 +47,7 @@ def test_uniform_is_the_same_everywhere(seed, shape):
 
 def test_uniform_is_uniform_and_open():
     """Kolmogorov-Smirnov, and no number is 0 or 1."""
-    u = Random(_ops.NUMPY, key_of(_ops.NUMPY, 1)).uniform((400_000,))
+    u = Random(_backend.NUMPY, key_of(_backend.NUMPY, 1)).uniform((400_000,))
 
     assert u.dtype == "float32"
     assert u.min() > 0
@@ -58,9 +58,9 @@ def test_uniform_is_uniform_and_open():
 def test_draws_keys_and_neighbours_are_independent():
     """The second draw, the next seed and the next step share nothing with the first."""
     streams = [
-        Random(_ops.NUMPY, np.array(key)).uniform((4, 10_000)) for key in [(0, 0), (1, 0), (0, 1), (3, 0), (0, 3)]
+        Random(_backend.NUMPY, np.array(key)).uniform((4, 10_000)) for key in [(0, 0), (1, 0), (0, 1), (3, 0), (0, 3)]
     ]
-    source = Random(_ops.NUMPY, np.array((0, 0)))
+    source = Random(_backend.NUMPY, np.array((0, 0)))
     source.uniform((4, 10_000))
     streams.append(source.uniform((4, 10_000)))
 
@@ -71,8 +71,8 @@ def test_draws_keys_and_neighbours_are_independent():
 
 def test_compiled_draws_equal_eager_ones():
     """In a TensorFlow graph of unknown batch size, and under XLA, the numbers are those of NumPy."""
-    expected = Random(_ops.NUMPY, np.array([5, 6])).uniform((2, 7))
-    uniform = lambda key, n: Random(_ops.tensorflow_ops(), key).uniform((2, n))
+    expected = Random(_backend.NUMPY, np.array([5, 6])).uniform((2, 7))
+    uniform = lambda key, n: Random(_backend.tensorflow_ops(), key).uniform((2, n))
 
     graph = tf.function(uniform)(tf.constant([5, 6]), tf.constant(7))
     xla = tf.function(lambda key: uniform(key, 7), jit_compile=True)(tf.constant([5, 6]))

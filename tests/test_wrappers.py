@@ -52,8 +52,13 @@ CALLBACKS = {
 }
 
 
-@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss", "accuracy", "loss"])
-@pytest.mark.parametrize("name", CALLBACKS)
+MONITORS = ["val_accuracy", "val_loss", "accuracy", "loss"]
+MONITORING = ["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint", "ModelCheckpoint of weights", "LambdaCallback"]
+READ = [(name, monitor) for name in MONITORING for monitor in MONITORS]
+READ += [(name, "loss") for name in CALLBACKS if name not in MONITORING]
+
+
+@pytest.mark.parametrize(("name", "monitor"), READ)
 def test_every_callback_reads_a_wrapper_as_what_it_wraps(name, monitor, tmp_path):
     """In "auto" mode, two epochs with validation data give the logs that they give without the callback."""
     callback = CALLBACKS[name](tmp_path, monitor)

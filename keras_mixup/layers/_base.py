@@ -11,11 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
-from keras_mixup._random import Random, key_of, key_of_replica
+from keras_mixup import _arguments, _batch_checks, _checks, _backend, _steps, _texts
 from keras_mixup.functional import Mix
+from keras_mixup.functional._random import Random, key_of, key_of_replica
 from keras_mixup.layers._forms import LABEL_KEYS
 from keras_mixup.layers._mixer import Mixer
+from keras_mixup.pairing import check_pairing
 
 PAIRINGS = ("shuffle", "roll", "local")
 
@@ -104,8 +105,8 @@ def unpickled(kind, config, state):
 
 def random_of(key, step=None, replica=None):
     """The random source for a key on the Keras backend; on NumPy where it can be."""
-    value = _ops.value_at_hand(key)
-    ops, key = (_ops.KERAS, key) if value is None else (_ops.NUMPY, value)
+    value = _backend.concrete_value(key)
+    ops, key = (_backend.KERAS, key) if value is None else (_backend.NUMPY, value)
     return Random(ops, key_of_replica(ops, key, replica), step)
 
 
@@ -172,37 +173,37 @@ class MixLayer(Mixer, keras.layers.Layer):
         self._end_of_step = EndOfStep(self)
         self.built = True  # there is nothing to build, and Keras would warn of a model that calls it in `train_step`
 
-    probability = Argument(_checks.check_number, upper=1)
-    same_on_batch = Argument(_checks.check_flag)
-    pairing = Argument(_checks.check_pairing, names=PAIRINGS)
-    num_classes = Argument(_checks.check_integer, lower=1)
-    ignore_class = Argument(_checks.check_integer, lower=-(2**31), upper=2**31)
-    dominant = Argument(_checks.check_flag)
-    seed = Seed(_checks.check_integer, lower=0, upper=2**32)
+    probability = Argument(_arguments.check_number, upper=1)
+    same_on_batch = Argument(_arguments.check_flag)
+    pairing = Argument(check_pairing, names=PAIRINGS)
+    num_classes = Argument(_arguments.check_integer, lower=1)
+    ignore_class = Argument(_arguments.check_integer, lower=-(2**31), upper=2**31)
+    dominant = Argument(_arguments.check_flag)
+    seed = Seed(_arguments.check_integer, lower=0, upper=2**32)
     num_positions = 1  # calls in a step that make one mix
 
     def _start_random_state(self):
         """Begins the sequence of draws that the seed stands for."""
         # Drawn from Python's generator as Keras does, so that `keras.utils.set_random_seed` holds here too.
         self._first_seed = python_random.randint(1, 10**9) if self.seed is None else self.seed
-        self._dataset_state = _ops.DatasetState(self._first_seed)
+        self._dataset_state = _backend.DatasetState(self._first_seed)
         self._state: Any = None  # the one of a pickle, until it is on the device
         if self.seed_generator is not None:
-            self.seed_generator.state.assign(_ops.state_of([self._first_seed, 0]))
+            self.seed_generator.state.assign(_backend.state_of([self._first_seed, 0]))
 
     def _make_state(self):
         """Puts the random state on the device of the backend, where it is not there yet."""
         if self.seed_generator is None:
-            with _ops.outside_of_traces():
-                self.seed_generator = keras.random.SeedGenerator(_ops.state_seed(self._first_seed))
+            with _backend.outside_of_traces():
+                self.seed_generator = keras.random.SeedGenerator(_backend.state_seed(self._first_seed))
                 if self._state is not None:
-                    self.seed_generator.state.assign(_ops.state_of(self._state))
+                    self.seed_generator.state.assign(_backend.state_of(self._state))
 
     def _state_now(self):
         """As two words of 32 bits, of the device or of the pickle."""
         if self.seed_generator is None:
             return self._state
-        return _ops.words_of(self.seed_generator.state)
+        return _backend.words_of(self.seed_generator.state)
 
     def __reduce__(self):
         return unpickled, (type(self), keras.saving.serialize_keras_object(self)["config"], self._state_now())
@@ -211,8 +212,8 @@ class MixLayer(Mixer, keras.layers.Layer):
         self._check_raw(*args, **kwargs)
         if not self._used:
             self._used = True
-        if _ops.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
-            return _ops.as_written(self.call)(*args, **kwargs)
+        if _backend.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
+            return _backend.as_written(self.call)(*args, **kwargs)
         if self.seed_generator is None:
             with self._state_lock:
                 self._make_state()
@@ -241,7 +242,7 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def _mixed(self, batch, seed):
         self._check_mixable(batch)
-        if _ops.in_dataset(batch.inputs):
+        if _backend.in_tf_data(batch.inputs):
             _batch_checks.check_labels_in_dataset(batch.labels)
             mix = self._draw(batch, self._dataset_random(batch, seed))
         elif batch.labels is None:
@@ -280,23 +281,23 @@ class MixLayer(Mixer, keras.layers.Layer):
     def _layer_random(self, seed):
         if seed is not None:
             self._check_place("a call with `seed`")
-            return random_of(key_of(_ops.KERAS, seed))
-        replica = _ops.replica()
-        with self._state_lock if replica is None and not _ops.is_compiling() else contextlib.nullcontext():
+            return random_of(key_of(_backend.KERAS, seed))
+        replica = _backend.replica()
+        with self._state_lock if replica is None and not _backend.is_compiling() else contextlib.nullcontext():
             state = self.seed_generator.next()
         return random_of(state, state[1], replica)
 
     def _dataset_random(self, batch, seed):
         self._check_place("a `tf.data` map")
         _batch_checks.warn_of_one_sample(batch.inputs, batch.labels)
-        ops = _ops.ops_for(batch.inputs)
+        ops = _backend.ops_for(batch.inputs)
         return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
 
     def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
         batch = self._unpack(inputs, labels, sample_weight)
         self._check_mixable(batch)
         as_input = lambda x: keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        as_label = lambda y: keras.KerasTensor(y.shape, dtype=_ops.widened(_ops.dtype_of(y)))
+        as_label = lambda y: keras.KerasTensor(y.shape, dtype=_backend.widened(_backend.dtype_of(y)))
         inputs = keras.tree.map_structure(as_input, batch.inputs)
         labels = None if batch.labels is None else keras.tree.map_structure(as_label, self._encoded(batch))
         return batch._replace(inputs=inputs, labels=labels).repack()
@@ -351,4 +352,4 @@ class MixLayer(Mixer, keras.layers.Layer):
         self._make_state()
         if "random_state" in store:  # files made without the layer, or before it kept its state, load too
             words = _checks.check_random_state(self.name, np.asarray(store["random_state"]))
-            self.seed_generator.state.assign(_ops.state_of(words))
+            self.seed_generator.state.assign(_backend.state_of(words))

@@ -2,10 +2,21 @@
 
 import keras
 
-from keras_mixup import _checks
-from keras_mixup.functional import Mix, draw_weights, trailing
+from keras_mixup import _arguments
+from keras_mixup.functional import Mix, draw_weights
+from keras_mixup.functional._mix import trailing
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
+
+
+def check_range(name, value):
+    """Two numbers from 0 to 1, the lower first."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"Invalid value for argument `{name}`: expected (low, high). Received: {name}={value!r}.")
+    low, high = (_arguments.check_number(name, number, upper=1) for number in value)
+    if low > high:
+        raise ValueError(f"Invalid value for argument `{name}`: expected low <= high. Received: {name}={value!r}.")
+    return low, high
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -59,8 +70,8 @@ class CutMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    axes = Argument(_checks.check_axes, count=None)
-    box_share = Argument(_checks.check_range)
+    axes = Argument(_arguments.check_axes, count=None)
+    box_share = Argument(check_range)
 
     def __init__(self, alpha=1.0, *, box_share=(0.0, 1.0), **options):
         super().__init__(alpha, **options)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _grid, _ops
+from keras_mixup import _backend, _grid
 from keras_mixup.functional import blend_element_labels, blend_labels
 
 
@@ -46,7 +46,7 @@ def _keep_for(given, y, mix):
     if len(y.shape) < 3:
         return None
     keep, labels = tuple(mix.keep.shape), tuple(y.shape)
-    encoded = _ops.is_integer(_ops.dtype_of(given)) and len(given.shape) < len(labels)
+    encoded = _backend.is_integer(_backend.dtype_of(given)) and len(given.shape) < len(labels)
     try:
         place = _grid.find(keep, labels, labels, (-1,) if encoded else None)
     except _grid.Unclear:
@@ -55,7 +55,7 @@ def _keep_for(given, y, mix):
         return None
     if place.flat and place.rank:  # patches of an image, or something else: nothing tells
         raise _unclear(keep, labels)
-    return _grid.onto_labels(_ops.ops_for(y), mix.keep, place, len(labels))
+    return _grid.onto_labels(_backend.ops_for(y), mix.keep, place, len(labels))
 
 
 def _unclear(keep, labels):

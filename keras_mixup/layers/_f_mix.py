@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_mixup import _checks
+from keras_mixup import _arguments
 from keras_mixup.functional import draw_weights
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
@@ -41,7 +41,7 @@ class FMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    decay = Argument(_checks.check_positive)
+    decay = Argument(_arguments.check_positive)
 
     def __init__(self, alpha=1.0, *, decay=3.0, **options):
         super().__init__(alpha, **options)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _batch_checks, _ops
+from keras_mixup import _backend, _batch_checks
 
 LABEL_KEYS = ("labels", "segmentation_masks")
 
@@ -60,5 +60,5 @@ def unpack(inputs, labels=None, sample_weight=None, *, pastes=False):
     _batch_checks.check_weights_have_labels(batch.labels, batch.sample_weight)
     for weights in keras.tree.flatten(batch.sample_weight):
         if hasattr(weights, "dtype"):
-            _batch_checks.check_weights(_ops.dtype_of(weights))
+            _batch_checks.check_weights(_backend.dtype_of(weights))
     return batch

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _checks
+from keras_mixup import _arguments
 from keras_mixup.functional import draw_weights
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._paste import PasteLayer
@@ -35,7 +35,7 @@ class GridMix(PasteLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    cells = Argument(_checks.check_integer, lower=1, upper=MOST_CELLS + 1, optional=False)
+    cells = Argument(_arguments.check_integer, lower=1, upper=MOST_CELLS + 1, optional=False)
 
     def __init__(self, alpha=1.0, *, cells=4, **options):
         super().__init__(alpha, **options)

@@ -5,10 +5,10 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
+from keras_mixup import _arguments, _backend, _steps, _texts
+from keras_mixup.functional._mix import only_where
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
-from keras_mixup.layers._mixer import only_where
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -60,7 +60,7 @@ class ManifoldMixUp(MixUp):
     >>> history = model.fit(np.ones((6, 4)), np.array([0, 1, 2, 0, 1, 2]), verbose=0)
     """
 
-    num_positions = Argument(_checks.check_integer, lower=1, optional=False)
+    num_positions = Argument(_arguments.check_integer, lower=1, optional=False)
 
     def __init__(self, alpha=2.0, *, num_positions, **options):
         super().__init__(alpha, **options)
@@ -98,8 +98,8 @@ class ManifoldMixUp(MixUp):
             position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
             fixed = self._fixed_position
             step.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
-        _batch_checks.check_hidden_rows(step.shapes[0], batch.shapes())
-        return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
+        check_hidden_rows(step.shapes[0], batch.shapes())
+        return only_where(_backend.KERAS, step.position == step.calls, step.mixes[0])
 
     def _check_place(self, where):
         raise ValueError(_texts.HIDDEN.format(where=where))
@@ -107,3 +107,14 @@ class ManifoldMixUp(MixUp):
     def _check_labels(self, batch):
         if batch.labels is not None:
             raise ValueError(_texts.HIDDEN.format(where="a call with labels"))
+
+
+def check_hidden_rows(first, now):
+    """The hidden states of one batch have one number of rows at all depths. Both are lists of shapes."""
+    rows = {shape[0] for shape in (first, *now) if isinstance(shape[0], int)}
+    if len(rows) > 1:
+        raise ValueError(
+            "The hidden states must have the same batch size (axis 0) at every depth where they may be mixed. "
+            f"Received: shapes {first} and {now[0]}. Leave out the depths where other axes are folded into the batch "
+            "axis."
+        )

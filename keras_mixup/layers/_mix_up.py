@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _checks
+from keras_mixup import _arguments
 from keras_mixup.functional import Mix, draw_weights
 from keras_mixup.layers._base import Argument, MixLayer, serialize
 
@@ -77,7 +77,7 @@ class MixUp(MixLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    alpha = Argument(_checks.check_number)
+    alpha = Argument(_arguments.check_number)
 
     def __init__(
         self,
@@ -112,4 +112,4 @@ class MixUp(MixLayer):
 
     def _check_place(self, where):
         super()._check_place(where)
-        _checks.check_no_schedule(where, alpha=self.alpha)
+        _arguments.check_no_schedule(where, alpha=self.alpha)

@@ -5,20 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops
-from keras_mixup._random import Random, key_of
-from keras_mixup.functional import (
-    Mix,
-    blend,
-    blend_labels,
-    draw_partners,
-    encode_labels,
-    reverse_keep,
-    trailing,
-    whole,
-)
+from keras_mixup import _arguments, _batch_checks, _checks, _backend
+from keras_mixup.functional import Mix, blend, blend_labels, draw_partners, encode_labels
+from keras_mixup.functional._mix import _rows, only_where, reverse, selected, whole
+from keras_mixup.functional._random import Random, key_of
 from keras_mixup.layers._element_labels import blend_pasted
 from keras_mixup.layers._forms import unpack
+from keras_mixup.pairing import check_one_label
 
 AUTOTUNE = -1  # tf.data.AUTOTUNE
 
@@ -105,18 +98,18 @@ class Mixer:
         self._used = True
         if not training:
             plain = lambda *element: self._unmixed_element(element, dtype)
-            return dataset.map(_ops.as_written(plain), num_parallel_calls=num_parallel_calls)
+            return dataset.map(_backend.as_written(plain), num_parallel_calls=num_parallel_calls)
 
         def epoch(seed):
             mix = lambda index, element: self._mixed_element((seed, index), element, dtype)
             return dataset.enumerate().map(
-                _ops.as_written(mix), num_parallel_calls=num_parallel_calls, deterministic=True
+                _backend.as_written(mix), num_parallel_calls=num_parallel_calls, deterministic=True
             )
 
         # One random number an epoch, and every batch its number: nothing is counted in a variable, which parallel
         # calls would race for and an iterator's checkpoint could not hold.
         epochs = dataset.random(seed=self._first_seed, rerandomize_each_iteration=True).take(1)
-        return _ops.with_cardinality_of(dataset, epochs.flat_map(_ops.as_written(epoch)))
+        return _backend.with_cardinality_of(dataset, epochs.flat_map(_backend.as_written(epoch)))
 
     def mix_numpy(self, inputs, labels=None, sample_weight=None, *, seed, dtype=None):
         """Mixes one batch of NumPy arrays on the CPU: for `grain`, `PyDataset`, the workers of a `DataLoader`.
@@ -145,7 +138,7 @@ class Mixer:
         as_arrays = lambda nest: None if nest is None else keras.tree.map_structure(np.asarray, nest)
         batch = self._unpack(*map(as_arrays, (inputs, labels, sample_weight)))
         self._check_mixable(batch)
-        mix = self._draw(batch, Random(_ops.NUMPY, _numpy_key(seed)))
+        mix = self._draw(batch, Random(_backend.NUMPY, _numpy_key(seed)))
         return self._apply(batch, mix, self._dtype_for(batch, dtype)).repack()
 
     def _unpack(self, *arguments):
@@ -154,13 +147,13 @@ class Mixer:
     def _dtype_for(self, batch, dtype):
         """The dtype in which mixed inputs come out."""
         return _batch_checks.check_dtype(
-            dtype or self.compute_dtype, map(_ops.dtype_of, keras.tree.flatten(batch.inputs))
+            dtype or self.compute_dtype, map(_backend.dtype_of, keras.tree.flatten(batch.inputs))
         )
 
     def _mixed_element(self, key, element, dtype):
         batch = self._unpack(*_batch_checks.check_dataset_element(element))
         self._check_mixable(batch)
-        ops = _ops.ops_for(batch.inputs)
+        ops = _backend.ops_for(batch.inputs)
         return _like(element, self._apply(batch, self._draw(batch, Random(ops, ops.stack(key))), dtype).repack())
 
     def _unmixed_element(self, element, dtype):
@@ -173,8 +166,8 @@ class Mixer:
         _batch_checks.check_rows(batch.leaves())
         if self.num_classes is not None:
             self._check_labels(batch)
-        mixable = lambda x: _ops.is_mixable(_ops.dtype_of(x))
-        cast = lambda x: _ops.ops_for(x).cast(x, dtype or self.compute_dtype) if mixable(x) else x
+        mixable = lambda x: _backend.is_mixable(_backend.dtype_of(x))
+        cast = lambda x: _backend.ops_for(x).cast(x, dtype or self.compute_dtype) if mixable(x) else x
         inputs = keras.tree.map_structure(cast, batch.inputs)
         return batch._replace(inputs=inputs, labels=self._encoded(batch))
 
@@ -202,10 +195,10 @@ class Mixer:
         if self.pairing == "roll":
             return mix._replace(partner=draw_partners(random, rows, "roll"), reach="roll")
         if isinstance(self.pairing, str):
-            parts = _ops.parts_of(batch.inputs) if self.pairing == "local" else 1
+            parts = _backend.shard_count(batch.inputs) if self.pairing == "local" else 1
             return mix._replace(partner=draw_partners(random, rows, parts=parts), reach=parts if parts > 1 else None)
-        labels = _batch_checks.check_one_label(self._encoded(batch))
-        return mix._replace(partner=self.pairing.draw(random.ops, random, random.ops.here(labels)))
+        labels = check_one_label(self._encoded(batch))
+        return mix._replace(partner=self.pairing.draw(random.ops, random, random.ops.from_keras(labels)))
 
     def _apply(self, batch, mix, dtype=None):
         inputs, labels = blend(batch.inputs, mix, dtype or self.compute_dtype), self._encoded(batch)
@@ -226,64 +219,23 @@ class Mixer:
     def _check_mixable(self, batch):
         _batch_checks.check_rows(batch.leaves())
         for x in keras.tree.flatten(batch.inputs):
-            _batch_checks.check_inputs(_ops.dtype_of(x), batch.inputs)
+            _batch_checks.check_inputs(_backend.dtype_of(x), batch.inputs)
         self._check_labels(batch)
 
     def _check_labels(self, batch):
-        labels = [(_ops.dtype_of(y), y.shape) for y in keras.tree.flatten(batch.labels) if y is not None]
+        labels = [(_backend.dtype_of(y), y.shape) for y in keras.tree.flatten(batch.labels) if y is not None]
         for dtype, shape in labels:
             _batch_checks.check_labels(dtype, shape, self.num_classes)
         if self.num_classes is not None:
             _batch_checks.check_use_of_classes(labels, self.num_classes)
 
     def _check_place(self, where):
-        _checks.check_no_schedule(where, probability=self.probability)
+        _arguments.check_no_schedule(where, probability=self.probability)
 
 
 def _like(element, mixed):
     """A mixed tuple as a named one, if the element was."""
     return type(element)(*mixed) if hasattr(element, "_fields") else mixed
-
-
-def reverse(ops, mix):
-    """The mix in which the partner has the share of the original."""
-    keep = None if mix.keep is None else reverse_keep(ops, mix.keep)
-    return mix._replace(weight=mix.complement, complement=mix.weight, keep=keep)
-
-
-def selected(ops, condition, mix, other):
-    """Row by row one of two mixes, whose partners are the same."""
-    weight = ops.where(condition, mix.weight, other.weight)
-    complement = ops.where(condition, mix.complement, other.complement)
-    keeps = [m.keep for m in (mix, other) if m.keep is not None]
-    if not keeps:
-        return mix._replace(weight=weight, complement=complement)
-    rank = len(keeps[0].shape)
-    first, second = (trailing(ops, m.weight, rank) if m.keep is None else m.keep for m in (mix, other))
-    if _ops.dtype_of(first) != _ops.dtype_of(second):
-        first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
-    return mix._replace(
-        weight=weight, complement=complement, keep=ops.where(trailing(ops, condition, rank), first, second)
-    )
-
-
-def only_where(ops, mixed, mix):
-    """The mix, but rows where `mixed` is false are their own partner: nothing of another leaks into them."""
-    return mix._replace(
-        weight=ops.where(mixed, mix.weight, ops.ones_like(mix.weight)),
-        complement=ops.where(mixed, mix.complement, ops.zeros_like(mix.complement)),
-        partner=ops.where(mixed, mix.partner, _rows(ops, mix)),
-        keep=None if mix.keep is None else _kept_where(ops, mixed, mix.keep),
-    )
-
-
-def _kept_where(ops, mixed, keep):
-    mixed = trailing(ops, mixed, len(keep.shape))
-    return ops.where(mixed, keep, ops.ones_like(keep))
-
-
-def _rows(ops, mix):
-    return ops.cast(ops.arange(ops.shape(mix.partner)[0]), _ops.dtype_of(mix.partner))
 
 
 def _numpy_key(seed):
@@ -293,4 +245,4 @@ def _numpy_key(seed):
         # Their number and two words each, because `SeedSequence` takes (0, 1), (0, 1, 0) and 2**32 for the same.
         words = [word for number in seed for word in divmod(_checks.check_seed(number), 2**32)]
         return np.random.SeedSequence([len(seed), *words]).generate_state(2)
-    return key_of(_ops.NUMPY, _checks.check_seed(seed))
+    return key_of(_backend.NUMPY, _checks.check_seed(seed))

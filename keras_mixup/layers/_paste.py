@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixup import _batch_checks, _checks
+from keras_mixup import _arguments
 from keras_mixup.functional import Mix
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
@@ -11,7 +11,7 @@ from keras_mixup.layers._mix_up import MixUp
 def _check_data_format(name, value):
     if value is None:
         return keras.config.image_data_format()
-    return _checks.check_choice(name, value, ("channels_last", "channels_first"))
+    return _arguments.check_choice(name, value, ("channels_last", "channels_first"))
 
 
 class PasteLayer(MixUp):
@@ -32,14 +32,14 @@ class PasteLayer(MixUp):
         self.axes = axes
         self.data_format = data_format
 
-    axes = Argument(_checks.check_axes, count=2)
+    axes = Argument(_arguments.check_axes, count=2)
     data_format = Argument(_check_data_format)
 
     def axes_of(self, shape):
         """The axes that the parts span, for inputs of this shape."""
         images = (1, 2) if self.data_format == "channels_last" else (2, 3)
         axes = self.axes or (images if len(shape) == 4 else None)
-        _batch_checks.check_span(axes, shape)
+        check_span(axes, shape)
         return axes
 
     def pasted(self, ops, keep, shape):
@@ -53,3 +53,15 @@ class PasteLayer(MixUp):
     def _check_mixable(self, batch):
         super()._check_mixable(batch)
         self.axes_of(keras.tree.flatten(batch.inputs)[0].shape)
+
+
+def check_span(axes, shape):
+    """A box has axes of its own behind the batch axis; those of an image are known."""
+    if axes is None:
+        raise ValueError(
+            f"A box spans the height and the width of images, `(batch, height, width, channels)`. Received: inputs of "
+            f"shape {tuple(shape)}. For other inputs say along which axes the box is to be cut, counted from the batch "
+            "axis 0: `axes=(1,)` for time series `(batch, time, features)`, `axes=(1, 2, 3)` for video or volumes."
+        )
+    if any(axis >= len(shape) for axis in axes):
+        raise ValueError(f"There is no such axis: axes={axes}. Received: inputs of shape {tuple(shape)}.")

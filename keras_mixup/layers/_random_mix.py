@@ -1,17 +1,69 @@
 """`RandomMix`: one of several mixes, drawn for every sample."""
 
 import copy
+import inspect
 
 import keras
 
-from keras_mixup import _checks
+from keras_mixup import _arguments
+from keras_mixup.functional._mix import selected
 from keras_mixup.layers._base import Argument, MixLayer
-from keras_mixup.layers._mixer import selected
+
+
+def check_members(name, layers, *, base):
+    """A list of mixing layers, none of which has settings of its own."""
+    if not isinstance(layers, list | tuple) or not layers:
+        raise ValueError(
+            f"Invalid value for argument `{name}`: expected a list of mixing layers, such as "
+            f"`[MixUp(0.8), CutMix(1.0)]`. Received: {name}={layers!r}."
+        )
+    for layer in layers:
+        check_member(layer, base)
+    return list(layers)
+
+
+def check_member(layer, base):
+    """A mixing layer that says only how a sample is mixed."""
+    if not isinstance(layer, base) or layer.num_positions != 1:
+        raise TypeError(
+            f"A member must be a mixing layer, such as `MixUp(0.8)` or `CutMix(1.0)`. Received: {type(layer).__name__}."
+        )
+    said_by_all = inspect.signature(base.__init__).parameters.values()
+    defaults = {p.name: p.default for p in said_by_all if p.default is not p.empty}
+    own = {name: getattr(layer, name) for name, default in defaults.items() if getattr(layer, name) != default}
+    if own:
+        said = ", ".join(f"{name}={value!r}" for name, value in own.items())
+        raise ValueError(
+            f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}). Who is mixed, with "
+            f"whom and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
+        )
+
+
+def check_probabilities(name, probabilities):
+    """Numbers from 0 to 1 of the sum 1; `None` as it is."""
+    if probabilities is None:
+        return None
+    if not isinstance(probabilities, list | tuple):
+        raise TypeError(f"Invalid value for argument `{name}`: expected a list. Received: {name}={probabilities!r}.")
+    found = [_arguments.check_number(name, p, upper=1) for p in probabilities]
+    if any(map(_arguments.is_schedule, found)) or abs(sum(found) - 1) > 1e-6:
+        raise ValueError(
+            f"Invalid value for argument `{name}`: expected numbers of the sum 1, one for each member. "
+            f"Received: {name}={probabilities!r}."
+        )
+    return found
+
+
+def check_counts(layers, probabilities):
+    if probabilities is not None and len(probabilities) != len(layers):
+        raise ValueError(
+            f"`probabilities` must have one number for each of the {len(layers)} members. Received: {probabilities}."
+        )
 
 
 def _members(name, layers):
     """The layers, of which each mixes in the place of the one that they belong to from now on."""
-    layers = _checks.check_members(name, layers, base=MixLayer)
+    layers = check_members(name, layers, base=MixLayer)
     for layer in layers:
         layer.join()
     return layers
@@ -59,10 +111,10 @@ class RandomMix(MixLayer):
         super().__init__(same_on_batch=same_on_batch, **options)
         self.layers = layers
         self.probabilities = probabilities
-        _checks.check_counts(self.layers, self.probabilities)
+        check_counts(self.layers, self.probabilities)
 
     layers = Argument(_members)
-    probabilities = Argument(_checks.check_probabilities)
+    probabilities = Argument(check_probabilities)
 
     @property
     def pastes(self):  # type: ignore[override]
@@ -79,7 +131,7 @@ class RandomMix(MixLayer):
 
     def _shares(self):
         """The probabilities of all members."""
-        _checks.check_counts(self.layers, self.probabilities)
+        check_counts(self.layers, self.probabilities)
         return self.probabilities or [1.0 / len(self.layers)] * len(self.layers)
 
     def _check_mixable(self, batch):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_mixup import MixUp
 
 EYE = np.eye(32, dtype="float32")
-ENGINES = pathlib.Path(__file__).parent / "engines"
+ENGINES = pathlib.Path(__file__).parents[1] / "engines"
 BACKEND = keras.backend.backend()
 
 

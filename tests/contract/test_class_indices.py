@@ -27,7 +27,7 @@ def dataset(x, y):
 
 
 def eagerly_without_training(layer, x, y):
-    return tuple(map(keras.ops.convert_to_numpy, layer(x, y, training=False)))
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, layer(x, y, training=False))
 
 
 def in_map_without_training(layer, x, y):
@@ -39,17 +39,21 @@ def in_dataset_without_training(layer, x, y):
 
 
 def only(mixed):
-    ((x, y),) = mixed
-    return x.numpy(), y.numpy()
+    (element,) = mixed
+    return keras.tree.map_structure(lambda part: part.numpy(), element)
 
 
+INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 MISSING = {"tensorflow": (), "jax": ("int64", "uint64"), "torch": ("uint64",)}
 MIXING = [places.eager, places.in_map, places.in_parallel_dataset, places.in_numpy]
 PLAIN = [eagerly_without_training, in_map_without_training, in_dataset_without_training]
 
 
-@pytest.mark.parametrize("place", [*MIXING, *PLAIN], ids=lambda place: place.__name__)
-@pytest.mark.parametrize("kind", OUT_OF_RANGE)
+EVERYWHERE = [("in a mask", place) for place in (places.in_parallel_dataset, *PLAIN)]
+EVERYWHERE += [(kind, place) for kind in OUT_OF_RANGE for place in (places.eager, places.in_numpy, places.in_map)]
+
+
+@pytest.mark.parametrize(("kind", "place"), EVERYWHERE, ids=lambda case: getattr(case, "__name__", case))
 def test_an_index_out_of_range_is_an_error_that_shows_both_ranges(kind, place):
     labels, received = OUT_OF_RANGE[kind]
     if kind == "beyond 32 bits" and keras.backend.backend() == "jax" and "eager" in place.__name__:
@@ -60,10 +64,12 @@ def test_an_index_out_of_range_is_an_error_that_shows_both_ranges(kind, place):
         place(MixUp(num_classes=CLASSES), X, labels)
 
 
-@pytest.mark.parametrize("place", MIXING, ids=lambda place: place.__name__)
-@pytest.mark.parametrize(
-    ("void", "dtype"), [(255, "uint8"), (-1, "int64"), (-100, "int16"), (0, "int32"), (-1, "uint8"), (7, "uint32")]
-)
+VOIDS = [(255, "uint8"), (-1, "int64"), (-100, "int16"), (0, "int32"), (-1, "uint8"), (7, "uint32")]
+VOID_IN = [(place, *void) for place in (places.eager, places.in_numpy, places.in_map) for void in VOIDS]
+VOID_IN += [(places.in_parallel_dataset, 255, "uint8")]
+
+
+@pytest.mark.parametrize(("place", "void", "dtype"), VOID_IN, ids=lambda case: getattr(case, "__name__", str(case)))
 def test_the_ignored_class_becomes_a_row_of_zeros(void, dtype, place):
     """It may lie in the range of the classes, and need not fit the dtype of the labels."""
     fits = np.iinfo(dtype).min <= void <= np.iinfo(dtype).max
@@ -71,21 +77,23 @@ def test_the_ignored_class_becomes_a_row_of_zeros(void, dtype, place):
     plain = np.eye(CLASSES)[np.where(labels == void, 0, labels)] * (labels != void)[:, None]
     layer = MixUp(1.0, num_classes=CLASSES, ignore_class=void, seed=0)
 
-    x, y = place(layer, X, labels)
+    x, y = place(layer, X, {"classes": labels, "eye": np.eye(6, dtype="float32")})
 
-    _, M = place(MixUp(1.0, seed=0), X, np.eye(6, dtype="float32"))
+    M = y["eye"]
     np.testing.assert_allclose(x, reference.mixed(M, X), atol=1e-5)
-    np.testing.assert_allclose(y, reference.mixed(M, plain), atol=1e-6)
+    np.testing.assert_allclose(y["classes"], reference.mixed(M, plain), atol=1e-6)
 
 
 @pytest.mark.parametrize("place", [*MIXING, *PLAIN], ids=lambda place: place.__name__)
 def test_every_integer_dtype_is_taken(place):
-    for dtype in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"):
-        if "eager" in place.__name__ and dtype in MISSING[keras.backend.backend()]:
-            continue
-        labels = np.array([0, 1, 2, 0, 1, 2], dtype)
-        _, y = place(MixUp(num_classes=CLASSES, alpha=0.0), X, labels)
-        np.testing.assert_array_equal(y, np.eye(CLASSES)[labels])
+    missing = MISSING[keras.backend.backend()] if "eager" in place.__name__ else ()
+    classes = np.array([0, 1, 2, 0, 1, 2])
+    labels = {dtype: classes.astype(dtype) for dtype in INTEGERS if dtype not in missing}
+
+    _, y = place(MixUp(num_classes=CLASSES, alpha=0.0), X, labels)
+
+    for dtype, encoded in y.items():
+        np.testing.assert_array_equal(encoded, np.eye(CLASSES)[classes], err_msg=dtype)
 
 
 @pytest.mark.parametrize("layer", [CutMix, lambda **options: RandomMix([MixUp(), CutMix()], **options)])

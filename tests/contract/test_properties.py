@@ -14,7 +14,7 @@ from places import to_numpy
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
 
-EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 20))
+EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 12))
 CLASSES = 3
 DTYPES = ["float32", "float16", *(["float64"] if keras.backend.backend() != "jax" else [])]  # JAX switches it off
 TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 2e-6, "float64": 2e-6}

@@ -12,7 +12,7 @@ import pytest
 
 import keras_mixup
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = pathlib.Path(keras_mixup.__file__).parent
 MODULES = sorted(
     ".".join(("keras_mixup", *file.relative_to(PACKAGE).with_suffix("").parts))

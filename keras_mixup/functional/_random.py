@@ -9,7 +9,7 @@ streams alike on PyTorch, and not run at all in a foreign `tf.data` graph.
 
 import numpy as np
 
-from keras_mixup import _checks, _ops
+from keras_mixup import _arguments, _backend
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
@@ -61,29 +61,54 @@ class Random:
         if not callable(number):
             return number
         if self.step is None:
-            raise _checks.no_step(f"{type(number).__name__}", "this place (a pipeline, or a call with `seed`)", "`0.2`")
-        return _checks.check_scheduled(number, self.ops.here(number(self.step)))
+            raise _arguments.no_step(
+                f"{type(number).__name__}", "this place (a pipeline, or a call with `seed`)", "`0.2`"
+            )
+        return check_scheduled(number, self.ops.from_keras(number(self.step)))
 
 
 def key_of_replica(ops, key, replica):
     """The key of one of several replicas, which hold the same one: their streams have nothing in common."""
     if replica is None:
         return key
-    key, counter = ops.word(key), ops.word(ops.convert_to_tensor([replica, _ops.MASK >> 1]))
+    key, counter = ops.word(key), ops.word(ops.convert_to_tensor([replica, _backend.WORD >> 1]))
     return ops.concatenate(threefry(ops, (key[0:1], key[1:2]), (counter[0:1], counter[1:2])), axis=0)
 
 
 def key_of(ops, seed):
     """The key for a `seed` given by hand: an integer, or an integer tensor of shape `()` or `(2,)`."""
-    _checks.check_seed_of_call(seed)
+    check_seed_of_call(seed)
     if isinstance(seed, int | np.integer):
         return ops.convert_to_tensor(_words(seed))
     if len(seed.shape) == 1:
         return seed
-    wide = "64" in _ops.dtype_of(seed)
+    wide = "64" in _backend.dtype_of(seed)
     return ops.stack([seed, abs(seed) // 2**32 if wide else seed * 0])
 
 
 def _words(seed):
     seed = int(seed)
-    return np.array([seed & _ops.MASK, (abs(seed) >> 32) & _ops.MASK], "uint32")
+    return np.array([seed & _backend.WORD, (abs(seed) >> 32) & _backend.MASK], "uint32")
+
+
+def check_seed_of_call(seed):
+    """An integer, or an integer tensor of shape `()` or `(2,)`."""
+    shape = _arguments.static_shape(seed)
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        return
+    if shape not in ((), (2,)) or not _backend.is_integer(_backend.dtype_of(seed)):
+        raise TypeError(
+            "Invalid value for argument `seed`: expected an integer, or an integer tensor of shape () or (2,). "
+            f"Received: seed={seed!r}."
+        )
+
+
+def check_scheduled(schedule, value):
+    """Returns what a schedule gave; it must be a number, where that can be known."""
+    known = _backend.known_values(value)
+    if known is not None and np.isnan(known).any():
+        raise ValueError(
+            f"A schedule must give a number at every step. Received: nan from {type(schedule).__name__}. Look for a "
+            "division by 0 or a decay of 0 steps in it."
+        )
+    return value

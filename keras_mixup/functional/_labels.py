@@ -1,0 +1,149 @@
+"""Encode and blend labels and sample weights."""
+
+import keras
+
+from keras_mixup import _backend
+from keras_mixup.functional._blend import _blend, blend, partners_of
+from keras_mixup.functional._mix import reverse_keep, shares, trailing
+
+
+def blend_labels(labels, mix, sample_weight=None):
+    """Blends floating labels `(batch, ...)`; with `sample_weight`, returns `(labels, sample_weight)`.
+
+    A weighted loss has the terms `λ·w_a·L(y_a) + (1 - λ)·w_b·L(y_b)`. For a loss linear in the labels that is
+    one term with the weight `w' = λ·w_a + (1 - λ)·w_b` and the labels blended in the proportion of the two parts
+    of `w'`.
+
+    Args:
+        labels: floating array or nest of them; see `encode_labels` for class indices.
+        mix: a `Mix`.
+        sample_weight: `None`, an array `(batch,)` or with further leading axes of the labels, or a nest like
+            the labels.
+    """
+    if sample_weight is None:
+        return keras.tree.map_structure(lambda y: _weigh(y, mix), labels)
+    weights = keras.tree.map_structure(lambda w: _weigh(w, mix), sample_weight)
+    if keras.tree.is_nested(sample_weight):
+        mixed = keras.tree.map_structure_up_to(
+            sample_weight,
+            lambda w, y: keras.tree.map_structure(lambda leaf: _blend_weighted(leaf, mix, w), y),
+            sample_weight,
+            labels,
+        )
+    else:
+        mixed = keras.tree.map_structure(lambda y: _blend_weighted(y, mix, sample_weight), labels)
+    return mixed, weights
+
+
+def blend_element_labels(labels, mix, sample_weight=None):
+    """Blends labels of elements, such as pixels, each by the share of its own element.
+
+    Args:
+        labels: floating or boolean array `(batch, ...)`.
+        mix: a `Mix` whose `keep` fits the labels; of size 1 along the axis of the classes.
+        sample_weight: `None`, or an array `(batch,)` or with further leading axes of the labels.
+
+    Returns:
+        The labels, and the weights of their elements, `None` if there are none.
+    """
+    if sample_weight is None:
+        return blend(labels, mix, _label_dtype(labels)), None
+    ops = _backend.ops_for(labels)
+    own, other = (ops.cast(share, "float32") for share in (mix.keep, reverse_keep(ops, mix.keep)))
+    weight = trailing(ops, ops.cast(sample_weight, "float32"), len(own.shape))
+    weight = ops.copy(ops.broadcast_to(weight, ops.shape(own)))
+    elements = mix._replace(weight=own, complement=other, keep=None)  # as if each were a sample
+    labels, weight = blend_labels(labels, elements, weight)
+    return labels, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
+
+
+def encode_labels(labels, num_classes, ignore_class=None):
+    """Returns class indices as one-hot rows, and floating labels as they are.
+
+    >>> import numpy as np
+    >>> from keras_mixup.functional import encode_labels
+    >>> encode_labels(np.array([1, 255]), num_classes=2, ignore_class=255).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+
+    Args:
+        labels: array or nest of them: integers `(batch,)`, `(batch, 1)` or `(batch, ...)`, or floats.
+        num_classes: Integer, the number of classes; `None` to return the labels as they are.
+        ignore_class: Integer or `None`, the index that means "no class" and becomes a row of zeros.
+
+    Raises:
+        ValueError: for an index outside 0 to `num_classes - 1` other than `ignore_class`. In a TensorFlow graph it is
+            an `InvalidArgumentError` when the graph runs. Functions compiled by XLA, `jax.jit` or `torch.compile`, and
+            labels on an accelerator are not checked: there such an index becomes a row of zeros.
+    """
+    if num_classes is None:
+        return labels
+
+    def encode(y):
+        return _one_hot(y, num_classes, ignore_class) if _backend.is_integer(_backend.dtype_of(y)) else y
+
+    return keras.tree.map_structure(encode, labels)
+
+
+def _one_hot(y, num_classes, ignore_class):
+    ops = _backend.ops_for(y)
+    if len(y.shape) > 1 and y.shape[-1] == 1:
+        y = ops.squeeze(y, -1)
+    y = _backend.signed(ops, y)
+    if ignore_class is None:
+        return ops.one_hot(check_classes(ops, y, num_classes), num_classes, dtype="float32")
+    void = y == ignore_class
+    y = check_classes(ops, ops.where(void, ops.zeros_like(y), y), num_classes)
+    return ops.one_hot(ops.where(void, -ops.ones_like(y), y), num_classes, dtype="float32")
+
+
+def _weigh(x, mix):
+    """`x` blended by λ, in float32 or wider: labels and weights."""
+    weight, complement = shares(mix)
+    return _blend(x, partners_of(x, mix), weight, complement, _label_dtype(x))
+
+
+def _blend_weighted(y, mix, sample_weight):
+    ops = _backend.ops_for(y)
+    dtype = _label_dtype(y)
+    w = ops.cast(sample_weight, dtype)
+    while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
+        w = ops.squeeze(w, -1)
+    check_weight_rank(w.shape, y.shape)
+    weight, complement = (trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
+    own, other = weight * w, complement * partners_of(w, mix)
+    counts = own + other != 0  # two samples of weight 0 are blended plainly: their loss is not counted
+    own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
+    return _blend(y, partners_of(y, mix), own / (own + other), other / (own + other), dtype)
+
+
+def _label_dtype(y):
+    return _backend.widened(_backend.dtype_of(y))
+
+
+def check_classes(ops, indices, num_classes):
+    """Returns class indices that lie in range; those of a TensorFlow graph are checked when it runs.
+
+    Indices whose values are not known, or could only be read by waiting for an accelerator, pass.
+    """
+    expected = f"Class indices must lie between 0 and {num_classes - 1} (num_classes={num_classes}).\nReceived: from"
+    options = (
+        "\nOptions:\n  classes counted from 1: `y - 1`\n  more classes: a greater `num_classes`\n"
+        "  an index that means no class: `ignore_class=255`, which gives a row of zeros"
+    )
+    if _backend.is_graph_tensor(indices):
+        least, greatest = ops.min(indices), ops.max(indices)
+        right = ops.logical_and(least >= 0, greatest < num_classes)
+        return _backend.asserted(indices, right, [expected, least, "to", greatest, options])
+    values = _backend.known_values(indices)
+    if values is not None and values.size and not 0 <= values.min() <= values.max() < num_classes:
+        raise ValueError(f"{expected} {values.min()} to {values.max()}.{options}")
+    return indices
+
+
+def check_weight_rank(weight_shape, label_shape):
+    if len(weight_shape) > len(label_shape):
+        raise ValueError(
+            f"Sample weights of shape {tuple(weight_shape)} do not fit labels of shape {tuple(label_shape)}: "
+            "expected one weight for each sample, `(batch,)`, or weights over leading axes of the labels, such as "
+            "`(batch, time)` for labels `(batch, time, classes)`."
+        )
