@@ -95,22 +95,24 @@ def check(model, x, y=None, sample_weight=None):
     """
     _checks.check_compiled(model)
     _check_one_batch(model, x, y)
-    with _unchanged(model, x), _step.watch() as passes:
+    with _unchanged(model, x), _step.watch() as records:
         model.train_on_batch(x, y, sample_weight)
-    blind = [line for done in passes if done.calls_expected > 1 for line in _blind_outputs(model, x, done.layer())]
-    led = {id(follower): done.name for done in passes for follower in done.followers}
-    by = {id(follower): follower.followed_by for done in passes for follower in done.followers}
+    blind = [
+        line for record in records if record.calls_expected > 1 for line in _blind_outputs(model, x, record.layer())
+    ]
+    followed = {id(follower): record.name for record in records for follower in record.followers}
+    by = {id(follower): follower.followed_by for record in records for follower in record.followers}
     losses, metrics = _losses(model), _metrics(model)
     if not losses:  # a `train_step` of one's own
-        losses = {f.name: f for done in passes for f in done.followers if isinstance(f, MixLoss)}
+        losses = {f.name: f for record in records for f in record.followers if isinstance(f, MixLoss)}
     layers: dict[str, list] = {name: [] for name in _mixing_layers(model)}
-    for done in passes:
-        layers[done.name] = layers.get(done.name, []) + done.shapes
+    for record in records:
+        layers[record.name] = layers.get(record.name, []) + record.shapes
     return Report(
         layers,
-        {name: led.get(id(loss)) for name, loss in losses.items()},
-        {name: led.get(id(metric)) for name, metric in metrics.items()},
-        [*_advice(layers, passes, losses, metrics, led), *blind],
+        {name: followed.get(id(loss)) for name, loss in losses.items()},
+        {name: followed.get(id(metric)) for name, metric in metrics.items()},
+        [*_advice(layers, records, losses, metrics, followed), *blind],
         {
             "losses": {name: by.get(id(loss)) for name, loss in losses.items()},
             "metrics": {name: by.get(id(metric)) for name, metric in metrics.items()},
@@ -190,20 +192,20 @@ def _mixing_layers(model):
     return [m.layer_name for m in model.metrics if isinstance(m, EndOfStep) and m.layer_name is not None]
 
 
-def _advice(layers, passes, losses, metrics, led):
+def _advice(layers, records, losses, metrics, followed):
     if not any(layers.values()):
-        unsaid = [_step.UNSAID.format(name=done.name) for done in passes if done.unsaid]
-        yield from unsaid or [_NOT_TRAINED.format(names=", ".join(map(repr, layers))) if layers else _NO_LAYER]
+        untold = [_step.TRAINING_NOT_GIVEN.format(name=record.name) for record in records if record.training_not_given]
+        yield from untold or [_NOT_TRAINED.format(names=", ".join(map(repr, layers))) if layers else _NO_LAYER]
         return
-    if all(done.labelled for done in passes if done.shapes):
+    if all(record.labelled for record in records if record.shapes):
         return
     for name, loss in losses.items():
-        if id(loss) not in led:
+        if id(loss) not in followed:
             yield _LOSS.format(name=name, wrapped=_wrapped("MixLoss", loss))
     for name, metric in metrics.items():
-        if id(metric) not in led:
+        if id(metric) not in followed:
             yield _METRIC.format(name=name, wrapped=_wrapped("MixMetric", metric.name))
-    if not losses and not led and any(done.mixes for done in passes):
+    if not losses and not followed and any(record.mixes for record in records):
         yield _NO_LOSS
 
 

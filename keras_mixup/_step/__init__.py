@@ -14,8 +14,8 @@ kept: from then on a `MixLoss` that is called outside a step raises instead of g
 """
 
 from keras_mixup._step._block import training_step
-from keras_mixup._step._calls import note_clean, note_labelled, note_mix, pass_of
-from keras_mixup._step._end import UNSAID, EndOfStep, end
+from keras_mixup._step._calls import record_clean, record_labelled, record_mix, record_of
+from keras_mixup._step._end import TRAINING_NOT_GIVEN, EndOfStep, end
 from keras_mixup._step._follow import mix_to_follow
 from keras_mixup._step._no_mix import lack_of_mix
 from keras_mixup._step._open import forget, is_building, watch
@@ -23,7 +23,7 @@ from keras_mixup._step._repeat import is_repeated, mix_to_repeat
 from keras_mixup._step._unfollowed import followers, warn_if_never_ended
 
 __all__ = [
-    "UNSAID",
+    "TRAINING_NOT_GIVEN",
     "EndOfStep",
     "end",
     "followers",
@@ -33,10 +33,10 @@ __all__ = [
     "lack_of_mix",
     "mix_to_follow",
     "mix_to_repeat",
-    "note_clean",
-    "note_labelled",
-    "note_mix",
-    "pass_of",
+    "record_clean",
+    "record_labelled",
+    "record_mix",
+    "record_of",
     "training_step",
     "warn_if_never_ended",
     "watch",

@@ -2,9 +2,16 @@
 
 import warnings
 
-from keras_mixup._step import _running as _stack
-from keras_mixup._step._open import _astray, _current, _open, _steps, _tell, _unrepeated
-from keras_mixup._step._record import Pass, Step
+from keras_mixup._step import _running
+from keras_mixup._step._open import (
+    _notify_watchers,
+    current_step,
+    in_thread,
+    open_steps,
+    stray_layers,
+    unrepeated_layers,
+)
+from keras_mixup._step._record import Record, Records
 
 LEFT = (
     "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
@@ -32,57 +39,57 @@ class training_step:
     """
 
     def __enter__(self):
-        self.around = _stack.step_frame()
-        _steps.blocks.append(self)
+        self.around = _running.step_frame()
+        in_thread.blocks.append(self)
         return self
 
     def __exit__(self, error, *details):
-        _steps.blocks.remove(self)
-        inside, step = _open.pop(self, Step()), _current()
-        if step is _stack.PLACEHOLDERS:
+        in_thread.blocks.remove(self)
+        inside, step = open_steps.pop(self, Records()), current_step()
+        if step is _running.PLACEHOLDERS:
             return
-        for key, done in inside.items():
+        for key, record in inside.items():
             if step is None:
-                _end_of_loop(done, error)
-            elif error is None and done.mixes and not done.led_a_loss:
-                _hand_on(key, done, step)
+                _end_of_loop(record, error)
+            elif error is None and record.mixes and not record.has_loss:
+                _pass_to_outer_step(key, record, step)
             elif error is None:
-                _tell(done)
-                _take_over(key, done, step)
+                _notify_watchers(record)
+                _credit_outer_step(key, record, step)
 
 
-def _end_of_loop(done, error):
+def _end_of_loop(record, error):
     """What a block in a loop by hand has mixed is astray when it ends."""
-    layer = done.layer()
-    if error is None and _tell(done):
+    layer = record.layer()
+    if error is None and _notify_watchers(record):
         return
-    if done.drawn and not done.repeats and layer is not None:
-        _unrepeated.add(layer)
-    if done.mixes and layer is not None:
-        _astray.add(layer)
-    if error is None and done.mixes and not done.followers:
-        warnings.warn(LEFT.format(name=done.name), stacklevel=3)
+    if record.drawn and not record.repeats and layer is not None:
+        unrepeated_layers.add(layer)
+    if record.mixes and layer is not None:
+        stray_layers.add(layer)
+    if error is None and record.mixes and not record.followers:
+        warnings.warn(LEFT.format(name=record.name), stacklevel=3)
 
 
-def _hand_on(key, done, step):
+def _pass_to_outer_step(key, record, step):
     """A mix that no loss has followed in its block belongs to the step around it."""
-    around = _open.setdefault(step, Step()).setdefault(key, done)
-    if around is not done:  # mixed there as well: a loss will say that it cannot tell them apart
-        around.mixes += done.mixes
-        around.drawn += done.drawn
-        around.calls += done.calls
+    around = open_steps.setdefault(step, Records()).setdefault(key, record)
+    if around is not record:  # mixed there as well: a loss will say that it cannot tell them apart
+        around.mixes += record.mixes
+        around.drawn += record.drawn
+        around.calls += record.calls
 
 
-def _take_over(key, done, step):
+def _credit_outer_step(key, record, step):
     """What a block has followed needs no loss in the step around it, but its backward pass may come there."""
-    layer = done.layer()
-    if layer is None or not (done.mixes or done.drawn):
+    layer = record.layer()
+    if layer is None or not (record.mixes or record.drawn):
         return
-    around = _open.setdefault(step, Step())
-    if done.mixes:
+    around = open_steps.setdefault(step, Records())
+    if record.mixes:
         around.mixed = True
-        around.finished.append(done)
-    if key in around or _stack.calls_again():
-        outer = around.setdefault(key, Pass(layer))
-        outer.drawn += done.drawn
-        outer.followers += done.followers
+        around.finished.append(record)
+    if key in around or _running.may_repeat_calls():
+        outer = around.setdefault(key, Record(layer))
+        outer.drawn += record.drawn
+        outer.followers += record.followers

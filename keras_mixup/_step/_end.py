@@ -5,11 +5,20 @@ import weakref
 
 import keras
 
-from keras_mixup._step import _running as _stack
-from keras_mixup._step._open import UNFOLLOWED, Closed, _current, _names, _open, _steps, _tell, _unended
-from keras_mixup._step._record import Step
+from keras_mixup._step import _running
+from keras_mixup._step._open import (
+    UNFOLLOWED,
+    ClosedStep,
+    _notify_watchers,
+    current_step,
+    in_thread,
+    names_of,
+    open_steps,
+    warned_layers,
+)
+from keras_mixup._step._record import Records
 
-UNSAID = (
+TRAINING_NOT_GIVEN = (
     "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
     "`Dropout` do anything there). If that is right, as for a teacher, say so: `teacher(x, training=False)`. If not, "
     "the `call` of your model must take `training` and pass it on: `def call(self, x, training=None): x = "
@@ -47,26 +56,26 @@ class EndOfStep(keras.metrics.Metric):
 
 def end(layer):
     """Drops what `layer` did in the running step, which is over. Returns the warning to give, or `None`."""
-    step = _current()
-    passes = _open.get(step, Step())
-    done = passes.over(id(layer))
-    mixes = [*passes.finished, *([done] if done is not None and done.mixes else ())]
-    if mixes and _stack.model_of(step) is not None:
+    step = current_step()
+    records = open_steps.get(step, Records())
+    record = records.close(id(layer))
+    mixes = [*records.finished, *([record] if record is not None and record.mixes else ())]
+    if mixes and _running.model_of(step) is not None:
         _close(step, mixes)
-    if not passes:
-        _open.pop(step, None)
-    if done is None or _tell(done):
+    if not records:
+        open_steps.pop(step, None)
+    if record is None or _notify_watchers(record):
         return None
-    if done.mixes and not done.led_a_loss and layer not in _unended:
-        return UNFOLLOWED.format(name=done.name)
-    mixed = passes.mixed or any(other.mixes for other in passes.values())
-    if done.unsaid and not mixed and _stack.is_training(step):
-        return UNSAID.format(name=done.name)
+    if record.mixes and not record.has_loss and layer not in warned_layers:
+        return UNFOLLOWED.format(name=record.name)
+    mixed = records.mixed or any(other.mixes for other in records.values())
+    if record.training_not_given and not mixed and _running.is_training(step):
+        return TRAINING_NOT_GIVEN.format(name=record.name)
     return None
 
 
 def _close(step, mixes):
     """Remembers that a loss which comes later in this step would be too late."""
-    alive = {id(frame) for frame in _stack.frames()}
-    _steps.closed = {key: closed for key, closed in _steps.closed.items() if key in alive}
-    _steps.closed[id(step)] = Closed(weakref.ref(_stack.model_of(step)), step.f_code, _names(mixes))
+    alive = {id(frame) for frame in _running.frames()}
+    in_thread.closed = {key: closed for key, closed in in_thread.closed.items() if key in alive}
+    in_thread.closed[id(step)] = ClosedStep(weakref.ref(_running.model_of(step)), step.f_code, names_of(mixes))

@@ -1,9 +1,9 @@
 """The mix that a loss or metric follows."""
 
-from keras_mixup._step import _running as _stack
-from keras_mixup._step._no_mix import _refuse_astray, _refuse_elsewhere, _refuse_late
-from keras_mixup._step._open import _current, _names, _open
-from keras_mixup._step._record import Step
+from keras_mixup._step import _running
+from keras_mixup._step._no_mix import _refuse_elsewhere, _refuse_late, _refuse_stray
+from keras_mixup._step._open import current_step, names_of, open_steps
+from keras_mixup._step._record import Records
 
 SEVERAL = (
     "Several layers mixed in this step: {names}. Expected one mix a step for each loss, because from the loss "
@@ -36,30 +36,30 @@ def mix_to_follow(follower):
     Raises:
         RuntimeError: if there are several, or none can be told to be the right one.
     """
-    step = _current()
+    step = current_step()
     if step is None:
-        _refuse_astray(follower)
-    inside = _open.get(step, Step())
-    if step not in (None, _stack.PLACEHOLDERS) and not any(done.mixes for done in inside.values()):
+        _refuse_stray(follower)
+    inside = open_steps.get(step, Records())
+    if step not in (None, _running.PLACEHOLDERS) and not any(record.mixes for record in inside.values()):
         _refuse_elsewhere(follower, step, inside)
-    passes = [done for done in inside.values() if done.mixes]
-    if not passes:
+    records = [record for record in inside.values() if record.mixes]
+    if not records:
         _refuse_late(follower, step, inside.finished)
         return None
     if follower.layer is not None:
-        known, passes = passes, [done for done in passes if done.name == follower.layer]
-        if not passes:
-            raise RuntimeError(UNKNOWN.format(name=follower.layer, names=_names(known)))
-    if len(passes) > 1:
-        raise RuntimeError(SEVERAL.format(names=_names(passes), first=passes[0].name))
-    _check_calls(passes[0])
-    passes[0].followers.append(follower)
-    return passes[0].mixes[0]
+        known, records = records, [record for record in records if record.name == follower.layer]
+        if not records:
+            raise RuntimeError(UNKNOWN.format(name=follower.layer, names=names_of(known)))
+    if len(records) > 1:
+        raise RuntimeError(SEVERAL.format(names=names_of(records), first=records[0].name))
+    _check_calls(records[0])
+    records[0].followers.append(follower)
+    return records[0].mixes[0]
 
 
-def _check_calls(done):
-    if done.calls != done.calls_expected:
-        text = TWICE if done.calls_expected == 1 else POSITIONS
-        raise RuntimeError(text.format(name=done.name, calls=done.calls, expected=done.calls_expected))
-    if done.clean:
-        raise RuntimeError(CLEAN.format(name=done.name))
+def _check_calls(record):
+    if record.calls != record.calls_expected:
+        text = TWICE if record.calls_expected == 1 else POSITIONS
+        raise RuntimeError(text.format(name=record.name, calls=record.calls, expected=record.calls_expected))
+    if record.clean:
+        raise RuntimeError(CLEAN.format(name=record.name))

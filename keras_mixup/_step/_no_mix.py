@@ -2,9 +2,9 @@
 
 import threading
 
-from keras_mixup._step import _running as _stack
-from keras_mixup._step._open import _astray, _current, _names, _open, _steps
-from keras_mixup._step._record import Step
+from keras_mixup._step import _running
+from keras_mixup._step._open import current_step, in_thread, names_of, open_steps, stray_layers
+from keras_mixup._step._record import Records
 
 ELSEWHERE = (
     "`{name}` was called in a step of its own (a `with training_step():` block, a `test_step` inside another step) in "
@@ -26,7 +26,7 @@ EMPTY_BLOCK = (
     "if its forward pass is compiled, compile the whole block instead.\n"
     "If nothing is mixed, call the wrapped loss itself."
 )
-ASTRAY = (
+STRAY = (
     "`{name}` was called outside a training step, and {names} mixed outside one, or in a block that is over: it "
     "cannot tell whether its predictions come from that mix.\n"
     "In a loop of your own, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
@@ -61,44 +61,44 @@ TOLD_NOT = (
 
 def lack_of_mix(name):
     """Says why the loss `name` meets no mix in the running step; `None` if that may well be right."""
-    step = _current()
-    passes = _open.get(step, Step())
-    if _steps.watchers or any(done.unsaid for done in passes.values()):
+    step = current_step()
+    records = open_steps.get(step, Records())
+    if in_thread.watchers or any(record.training_not_given for record in records.values()):
         return None
-    if _stack.is_training(step):
-        clean = [done for done in passes.values() if done.clean]
+    if _running.is_training(step):
+        clean = [record for record in records.values() if record.clean]
         text = TOLD_NOT if clean else NEVER_MET
-        return text.format(name=name, names=_names(clean))
-    return EMPTY_BLOCK.format(name=name) if step in _steps.blocks and not passes else None
+        return text.format(name=name, names=names_of(clean))
+    return EMPTY_BLOCK.format(name=name) if step in in_thread.blocks and not records else None
 
 
 def _refuse_elsewhere(follower, step, inside):
     """In a step in which nothing was mixed, while something was around it, or before it."""
-    is_block = step in _steps.blocks
+    is_block = step in in_thread.blocks
     if inside and not is_block:
         return
-    own = [passes for passes in list(_open.values()) if passes.thread == threading.get_ident()]
-    around = [done for passes in own for key, done in passes.items() if done.mixes and key not in inside]
+    own = [records for records in list(open_steps.values()) if records.thread == threading.get_ident()]
+    around = [record for records in own for key, record in records.items() if record.mixes and key not in inside]
     if around:
-        raise RuntimeError(ELSEWHERE.format(name=type(follower).__name__, names=_names(around)))
-    if _astray and is_block and not inside:
-        raise RuntimeError(BEFORE_BLOCK.format(name=type(follower).__name__, names=_names(_astray)))
+        raise RuntimeError(ELSEWHERE.format(name=type(follower).__name__, names=names_of(around)))
+    if stray_layers and is_block and not inside:
+        raise RuntimeError(BEFORE_BLOCK.format(name=type(follower).__name__, names=names_of(stray_layers)))
 
 
-def _refuse_astray(follower):
+def _refuse_stray(follower):
     """Outside any step, once a layer has mixed outside one, or while another thread is in a step with a mix."""
-    running = _stack.running_threads() if _open else ()
-    others = [passes for passes in list(_open.values()) if passes.thread in running]
-    elsewhere = [done for passes in others for done in passes.values() if done.mixes]
-    if _astray or elsewhere:
-        raise RuntimeError(ASTRAY.format(name=type(follower).__name__, names=_names([*_astray, *elsewhere])))
+    running = _running.running_threads() if open_steps else ()
+    others = [records for records in list(open_steps.values()) if records.thread in running]
+    elsewhere = [record for records in others for record in records.values() if record.mixes]
+    if stray_layers or elsewhere:
+        raise RuntimeError(STRAY.format(name=type(follower).__name__, names=names_of([*stray_layers, *elsewhere])))
 
 
 def _refuse_late(follower, step, finished):
     """In a step whose mix was let go of before, or ended with a block inside it."""
     if finished:
-        raise RuntimeError(AFTER_BLOCK.format(name=type(follower).__name__, names=_names(finished)))
-    closed = _steps.closed.get(id(step))
-    if closed is None or closed.model() is not _stack.model_of(step) or closed.code is not step.f_code:
+        raise RuntimeError(AFTER_BLOCK.format(name=type(follower).__name__, names=names_of(finished)))
+    closed = in_thread.closed.get(id(step))
+    if closed is None or closed.model() is not _running.model_of(step) or closed.code is not step.f_code:
         return  # or the frame of another step, in the same place of memory
     raise RuntimeError(LATE.format(name=type(follower).__name__, names=closed.names))

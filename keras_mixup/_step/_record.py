@@ -6,7 +6,7 @@ import weakref
 import keras
 
 
-class Pass:
+class Record:
     """What one layer did in one step."""
 
     def __init__(self, layer):
@@ -17,7 +17,7 @@ class Pass:
         self.position = None  # which of them mixes, if several are expected
         self.mixes = []
         self.clean = 0  # calls that did not mix
-        self.unsaid = 0  # of these, calls that were not told whether they train
+        self.training_not_given = 0  # of these, calls that were not told whether they train
         self.labelled = 0  # calls that mixed their labels themselves
         self.drawn = []  # every mix, followed or not: what a backward pass that calls the layer again must get
         self.repeats = 0  # calls of a backward pass that got one of them again
@@ -36,21 +36,21 @@ class Pass:
         self.shapes += shapes
 
     @property
-    def led_a_loss(self):
+    def has_loss(self):
         return any(isinstance(follower, keras.losses.Loss) for follower in self.followers)
 
 
-class Step(dict):
-    """The passes of one step, `id(layer) -> Pass`."""
+class Records(dict):
+    """The records of one step, `id(layer) -> Record`."""
 
     mixed = False  # by a layer whose pass is over
 
     def __init__(self):
         super().__init__()
         self.thread = threading.get_ident()
-        self.finished = []  # passes of blocks inside it, which a loss has followed there
+        self.finished = []  # records of blocks inside it, which a loss has followed there
 
-    def over(self, key):
-        done = self.pop(key, None)
-        self.mixed = self.mixed or bool(done and done.mixes)
-        return done
+    def close(self, key):
+        record = self.pop(key, None)
+        self.mixed = self.mixed or bool(record and record.mixes)
+        return record

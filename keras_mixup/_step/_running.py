@@ -48,7 +48,7 @@ def model_of(step):
     return first if isinstance(first, keras.Model) else None
 
 
-def calls_again():
+def may_repeat_calls():
     """Whether a backward pass may call a layer for the second time on this backend."""
     return bool(_ops.gradient_functions())
 

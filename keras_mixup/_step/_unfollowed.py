@@ -5,8 +5,8 @@ import weakref
 
 import keras
 
-from keras_mixup._step import _running as _stack
-from keras_mixup._step._open import UNFOLLOWED, _current, _is_ended, _steps, _unended
+from keras_mixup._step import _running
+from keras_mixup._step._open import UNFOLLOWED, _is_ended, current_step, in_thread, warned_layers
 
 followers: weakref.WeakSet = weakref.WeakSet()  # every `MixLoss`
 
@@ -16,14 +16,14 @@ def warn_if_never_ended(layer):
 
     A model that overrides `metrics`, or a `train_step` that does not read them, does not say when its step is over.
     """
-    step = _current()
-    if layer in _unended or not _stack.is_training(step) or _steps.watchers:
+    step = current_step()
+    if layer in warned_layers or not _running.is_training(step) or in_thread.watchers:
         return
-    model = _stack.model_of(step)
+    model = _running.model_of(step)
     if type(model).train_step is keras.Model.train_step and _is_ended(step, layer):
         return
     if _cannot_follow(model):
-        _unended.add(layer)
+        warned_layers.add(layer)
         warnings.warn(UNFOLLOWED.format(name=layer.name), stacklevel=3)
 
 
