@@ -194,7 +194,7 @@ def _mixing_layers(model):
 
 def _advice(layers, records, losses, metrics, followed):
     if not any(layers.values()):
-        untold = [_step.TRAINING_NOT_GIVEN.format(name=record.name) for record in records if record.training_not_given]
+        untold = [text for text in map(_step.lack_of_training, records) if text]
         yield from untold or [_NOT_TRAINED.format(names=", ".join(map(repr, layers))) if layers else _NO_LAYER]
         return
     if all(record.labelled for record in records if record.shapes):

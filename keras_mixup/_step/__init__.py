@@ -14,25 +14,25 @@ kept: from then on a `MixLoss` that is called outside a step raises instead of g
 """
 
 from keras_mixup._step._block import training_step
-from keras_mixup._step._calls import record_clean, record_labelled, record_mix, record_of
-from keras_mixup._step._end import TRAINING_NOT_GIVEN, EndOfStep, end
+from keras_mixup._step._calls import record_clean, record_labelled, record_mix, record_of, warn_if_never_ended
+from keras_mixup._step._end import EndOfStep, lack_of_training, mixing_layers
 from keras_mixup._step._follow import mix_to_follow
 from keras_mixup._step._no_mix import lack_of_mix
 from keras_mixup._step._open import forget, is_building, watch
 from keras_mixup._step._repeat import is_repeated, mix_to_repeat
-from keras_mixup._step._unfollowed import followers, warn_if_never_ended
+from keras_mixup._step._unfollowed import followers
 
 __all__ = [
-    "TRAINING_NOT_GIVEN",
     "EndOfStep",
-    "end",
     "followers",
     "forget",
     "is_building",
     "is_repeated",
     "lack_of_mix",
+    "lack_of_training",
     "mix_to_follow",
     "mix_to_repeat",
+    "mixing_layers",
     "record_clean",
     "record_labelled",
     "record_mix",

@@ -2,16 +2,8 @@
 
 import warnings
 
-from keras_mixup._step import _running
-from keras_mixup._step._open import (
-    _notify_watchers,
-    current_step,
-    in_thread,
-    open_steps,
-    stray_layers,
-    unrepeated_layers,
-)
-from keras_mixup._step._record import Record, Records
+from keras_mixup._step import _open, _running
+from keras_mixup._step._record import Records
 
 LEFT = (
     "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
@@ -39,57 +31,63 @@ class training_step:
     """
 
     def __enter__(self):
-        self.around = _running.step_frame()
-        in_thread.blocks.append(self)
+        self.around = _running.look().frame
+        _running.blocks.open.append(self)
         return self
 
     def __exit__(self, error, *details):
-        in_thread.blocks.remove(self)
-        inside, step = open_steps.pop(self, Records()), current_step()
-        if step is _running.PLACEHOLDERS:
+        _running.blocks.open.remove(self)
+        records, outer = _open.steps.pop(self, Records()), _open.current().step
+        if outer is _running.PLACEHOLDERS:
             return
-        for key, record in inside.items():
-            if step is None:
-                _end_of_loop(record, error)
-            elif error is None and record.mixes and not record.has_loss:
-                _pass_to_outer_step(key, record, step)
+        for record in records.values():
+            if outer is None:
+                _end_in_loop(record, error)
             elif error is None:
-                _notify_watchers(record)
-                _credit_outer_step(key, record, step)
+                _end_in_step(record, outer)
 
 
-def _end_of_loop(record, error):
-    """What a block in a loop by hand has mixed is astray when it ends."""
+def _end_in_loop(record, error):
+    """Marks the layers whose mix ends here: what comes after the block must not follow it."""
     layer = record.layer()
-    if error is None and _notify_watchers(record):
-        return
+    if error is None:
+        _open.notify_watchers(record)
+        if _open.is_watched():
+            return
     if record.drawn and not record.repeats and layer is not None:
-        unrepeated_layers.add(layer)
+        _open.unrepeated_layers.add(layer)
     if record.mixes and layer is not None:
-        stray_layers.add(layer)
+        _open.stray_layers.add(layer)
     if error is None and record.mixes and not record.followers:
         warnings.warn(LEFT.format(name=record.name), stacklevel=3)
 
 
-def _pass_to_outer_step(key, record, step):
-    """A mix that no loss has followed in its block belongs to the step around it."""
-    around = open_steps.setdefault(step, Records()).setdefault(key, record)
+def _end_in_step(record, outer):
+    """Hands a mix that no loss has followed to the step around the block, and ends one that was followed."""
+    if record.mixes and not record.has_loss:
+        _pass_to_outer_step(record, outer)
+    else:
+        _open.notify_watchers(record)
+        if record.drawn and record.layer() is not None:
+            _credit_outer_step(record, outer)
+
+
+def _pass_to_outer_step(record, outer):
+    """Adds the mix to the step around the block, where a loss may follow it."""
+    around = _open.open_records(outer).setdefault(record.key, record)
     if around is not record:  # mixed there as well: a loss will say that it cannot tell them apart
         around.mixes += record.mixes
         around.drawn += record.drawn
         around.calls += record.calls
 
 
-def _credit_outer_step(key, record, step):
-    """What a block has followed needs no loss in the step around it, but its backward pass may come there."""
-    layer = record.layer()
-    if layer is None or not (record.mixes or record.drawn):
-        return
-    around = open_steps.setdefault(step, Records())
+def _credit_outer_step(record, outer):
+    """Tells the step around the block that the mix has its loss; its backward pass may come there."""
+    records = _open.open_records(outer)
     if record.mixes:
-        around.mixed = True
-        around.finished.append(record)
-    if key in around or _running.may_repeat_calls():
-        outer = around.setdefault(key, Record(layer))
-        outer.drawn += record.drawn
-        outer.followers += record.followers
+        records.mixed = True
+        records.followed_in_blocks.append(record)
+    if record.key in records or _running.may_repeat_calls():
+        around = records.of(record.layer())
+        around.drawn += record.drawn
+        around.followers += record.followers

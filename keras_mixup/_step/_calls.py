@@ -1,34 +1,27 @@
-"""Record what a call of a mixing layer did."""
+"""Record what a call of a mixing layer did in its step."""
 
-from keras_mixup._step import _running
-from keras_mixup._step._open import current_step, in_thread, open_steps, stray_layers
-from keras_mixup._step._record import Record, Records
-from keras_mixup._step._unfollowed import warn_if_never_ended
+from keras_mixup._step import _closed, _open, _running, _unfollowed
+from keras_mixup._step._record import Record
 
 
 def record_of(layer):
-    """The pass of `layer` in the running step, `None` outside of steps; on placeholders one that nobody will see."""
-    step = current_step()
-    if step is None:
-        return None
-    if step is _running.PLACEHOLDERS:
-        return Record(layer)
-    in_thread.closed.pop(id(step), None)  # a layer that is called begins anew
-    return open_steps.setdefault(step, Records()).setdefault(id(layer), Record(layer))
+    """The record of `layer` in the step that runs, `None` outside steps; on placeholders one that nobody will see."""
+    return _record_in(_open.current().step, layer)
 
 
 def record_mix(layer, mix, shapes):
-    """Notes that `layer` has mixed inputs of these shapes."""
-    record = record_of(layer)
+    """Records that `layer` has mixed inputs of these shapes."""
+    step = _open.current().step
+    record = _record_in(step, layer)
     if record is None:
-        stray_layers.add(layer)
+        _open.stray_layers.add(layer)
     else:
         record.add(mix, shapes)
-        warn_if_never_ended(layer)
+        _warn_if_never_ended(layer, step)
 
 
 def record_clean(layer, *, training_given):
-    """Notes that `layer` has passed its inputs on unmixed, and whether it was told to."""
+    """Records that `layer` has passed its inputs on unmixed, and whether `training` was given."""
     record = record_of(layer)
     if record is not None:
         record.clean += 1
@@ -36,10 +29,30 @@ def record_clean(layer, *, training_given):
 
 
 def record_labelled(layer, mix, shapes):
-    """Notes that `layer` has mixed inputs together with their labels: there is nothing to follow."""
-    step = current_step()
-    if step in in_thread.blocks or in_thread.watchers or _running.may_repeat_calls():  # or nobody would ask
-        record = record_of(layer) or Record(layer)
+    """Records that `layer` has mixed inputs together with their labels: there is nothing to follow."""
+    step = _open.current().step
+    # Only a backward pass, `watch`, and the loss in a block look at such a record.
+    if _running.may_repeat_calls() or _open.is_watched() or step in _running.blocks.open:
+        record = _record_in(step, layer) or Record(layer)
         record.labelled += 1
         record.shapes += shapes
         record.drawn.append(mix)
+
+
+def warn_if_never_ended(layer):
+    """Warns at once if no loss can follow the mix of `layer`, where the end of the step may not be seen."""
+    _warn_if_never_ended(layer, _running.look().step)
+
+
+def _record_in(step, layer):
+    if step is None:
+        return None
+    if step is _running.PLACEHOLDERS:
+        return Record(layer)
+    _closed.reopen(step)
+    return _open.open_records(step).of(layer)
+
+
+def _warn_if_never_ended(layer, step):
+    if not _open.is_watched():
+        _unfollowed.warn_if_never_ended(layer, step)

@@ -1,22 +1,11 @@
-"""The end of a step of Keras."""
+"""End a step of Keras: drop what the layers did in it, and warn of what is missing."""
 
 import warnings
 import weakref
 
 import keras
 
-from keras_mixup._step import _running
-from keras_mixup._step._open import (
-    UNFOLLOWED,
-    ClosedStep,
-    _notify_watchers,
-    current_step,
-    in_thread,
-    names_of,
-    open_steps,
-    warned_layers,
-)
-from keras_mixup._step._record import Records
+from keras_mixup._step import _closed, _open, _running, _unfollowed
 
 TRAINING_NOT_GIVEN = (
     "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
@@ -27,17 +16,17 @@ TRAINING_NOT_GIVEN = (
 
 
 class EndOfStep(keras.metrics.Metric):
-    """Clears the layer's mix when a step is over.
+    """Drops the mix of its layer when a step is over.
 
-    Keras asks the metrics of a model's layers for their results as the last thing in every step, on every
-    backend and inside the compiled function. This one has none, and lets go of the mix; and it warns, once, if no
-    loss has followed it, or if nobody told the layer to train.
+    Keras reads the metrics of a model's layers last in each step, on every backend and inside the compiled function.
+    This metric measures nothing; it uses that call to learn that the step is over, and to warn, once, if no loss has
+    followed the mix or the layer was called without `training`.
     """
 
     def __init__(self, layer):
         super().__init__(name=f"{layer.name}_end_of_step")
-        self.layer_name = layer.name
-        self._end = lambda: end(layer)
+        self.layer_name = layer.name  # `None` for a member of another layer
+        self._layer = weakref.ref(layer)  # Keras would save the layer a second time, as a part of its metric
         self._warned = False
 
     def update_state(self, *args, **kwargs):
@@ -47,35 +36,48 @@ class EndOfStep(keras.metrics.Metric):
         """Nothing is kept from step to step."""
 
     def result(self):
-        warning = self._end()
+        layer = self._layer()
+        warning = None if layer is None else _end(layer)
         if warning and not self._warned:
             self._warned = True
             warnings.warn(warning, stacklevel=2)
         return {}
 
 
-def end(layer):
-    """Drops what `layer` did in the running step, which is over. Returns the warning to give, or `None`."""
-    step = current_step()
-    records = open_steps.get(step, Records())
-    record = records.close(id(layer))
-    mixes = [*records.finished, *([record] if record is not None and record.mixes else ())]
-    if mixes and _running.model_of(step) is not None:
-        _close(step, mixes)
-    if not records:
-        open_steps.pop(step, None)
-    if record is None or _notify_watchers(record):
+def mixing_layers(model):
+    """The names of the layers of a model that mix; members of another layer are no mixing layers of the model."""
+    ends = [metric for metric in model.metrics if isinstance(metric, EndOfStep)]
+    return [end.layer_name for end in ends if end.layer_name is not None]
+
+
+def lack_of_training(record):
+    """Says what to do about a layer that was called without `training`; `None` if it was not."""
+    return TRAINING_NOT_GIVEN.format(name=record.name) if record.training_not_given else None
+
+
+def _end(layer):
+    """Drops what `layer` did in the step that runs, which is over. Returns the warning to give, or `None`."""
+    step = _open.current().step
+    records = _open.records_in(step)
+    record = records.close(layer)
+    _close(step, records, record)
+    if record is None:
         return None
-    if record.mixes and not record.has_loss and layer not in warned_layers:
-        return UNFOLLOWED.format(name=record.name)
+    _open.notify_watchers(record)
+    if _open.is_watched():
+        return None
+    if record.mixes and not record.has_loss and layer not in _unfollowed.warned_layers:
+        return _unfollowed.UNFOLLOWED.format(name=record.name)
     mixed = records.mixed or any(other.mixes for other in records.values())
-    if record.training_not_given and not mixed and _running.is_training(step):
-        return TRAINING_NOT_GIVEN.format(name=record.name)
-    return None
+    return lack_of_training(record) if _running.is_training(step) and not mixed else None
 
 
-def _close(step, mixes):
-    """Remembers that a loss which comes later in this step would be too late."""
-    alive = {id(frame) for frame in _running.frames()}
-    in_thread.closed = {key: closed for key, closed in in_thread.closed.items() if key in alive}
-    in_thread.closed[id(step)] = ClosedStep(weakref.ref(_running.model_of(step)), step.f_code, names_of(mixes))
+def _close(step, records, record):
+    """Lets a loss that comes later know that it is too late, and drops a step in which no layer is left."""
+    mixed = list(records.followed_in_blocks)
+    if record is not None and record.mixes:
+        mixed.append(record)
+    if mixed and _running.model_of(step) is not None:
+        _closed.close(step, _open.names_of(mixed))
+    if not records:
+        _open.steps.pop(step, None)

@@ -1,9 +1,6 @@
-"""The mix that a loss or metric follows."""
+"""Find the mix that a loss or metric follows."""
 
-from keras_mixup._step import _running
-from keras_mixup._step._no_mix import _refuse_elsewhere, _refuse_late, _refuse_stray
-from keras_mixup._step._open import current_step, names_of, open_steps
-from keras_mixup._step._record import Records
+from keras_mixup._step import _no_mix, _open
 
 SEVERAL = (
     "Several layers mixed in this step: {names}. Expected one mix a step for each loss, because from the loss "
@@ -31,33 +28,35 @@ POSITIONS = (
 
 
 def mix_to_follow(follower):
-    """The one mix of the running step (of the layer that `follower` names), or `None` if nothing was mixed.
+    """The one mix of the step that runs (of the layer that `follower` names), or `None` if nothing was mixed.
 
     Raises:
         RuntimeError: if there are several, or none can be told to be the right one.
     """
-    step = current_step()
-    if step is None:
-        _refuse_stray(follower)
-    inside = open_steps.get(step, Records())
-    if step not in (None, _running.PLACEHOLDERS) and not any(record.mixes for record in inside.values()):
-        _refuse_elsewhere(follower, step, inside)
-    records = [record for record in inside.values() if record.mixes]
-    if not records:
-        _refuse_late(follower, step, inside.finished)
+    step = _open.current().step
+    records = _open.records_in(step)
+    mixed = [record for record in records.values() if record.mixes]
+    if not mixed:
+        _no_mix.check_mixed_nowhere(follower, step, records)
         return None
-    if follower.layer is not None:
-        known, records = records, [record for record in records if record.name == follower.layer]
-        if not records:
-            raise RuntimeError(UNKNOWN.format(name=follower.layer, names=names_of(known)))
-    if len(records) > 1:
-        raise RuntimeError(SEVERAL.format(names=names_of(records), first=records[0].name))
-    _check_calls(records[0])
-    records[0].followers.append(follower)
-    return records[0].mixes[0]
+    record = _only_one(mixed, follower.layer)
+    _check_calls(record)
+    record.followers.append(follower)
+    return record.mixes[0]
+
+
+def _only_one(mixed, name):
+    """The record of the layer of this name, or the only one if no name is given."""
+    named = [record for record in mixed if name in (None, record.name)]
+    if not named:
+        raise RuntimeError(UNKNOWN.format(name=name, names=_open.names_of(mixed)))
+    if len(named) > 1:
+        raise RuntimeError(SEVERAL.format(names=_open.names_of(named), first=named[0].name))
+    return named[0]
 
 
 def _check_calls(record):
+    """Only one call mixes, or the calls at all depths of a `ManifoldMixUp`, and no other one is clean."""
     if record.calls != record.calls_expected:
         text = TWICE if record.calls_expected == 1 else POSITIONS
         raise RuntimeError(text.format(name=record.name, calls=record.calls, expected=record.calls_expected))

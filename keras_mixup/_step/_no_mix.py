@@ -1,10 +1,8 @@
-"""What a loss or metric learns that finds no mix in its step."""
+"""Tell a loss or metric that finds no mix in its step whether that may be wrong."""
 
 import threading
 
-from keras_mixup._step import _running
-from keras_mixup._step._open import current_step, in_thread, names_of, open_steps, stray_layers
-from keras_mixup._step._record import Records
+from keras_mixup._step import _closed, _open, _running
 
 ELSEWHERE = (
     "`{name}` was called in a step of its own (a `with training_step():` block, a `test_step` inside another step) in "
@@ -59,46 +57,57 @@ TOLD_NOT = (
 )
 
 
+def check_mixed_nowhere(follower, step, records):
+    """Raises if the predictions may come from a mix that was made elsewhere: in another step, or before or after it."""
+    if step is None:
+        _check_not_stray(follower)
+    elif step is not _running.PLACEHOLDERS:
+        _check_not_around(follower, step, records)
+        _check_not_over(follower, step, records)
+
+
 def lack_of_mix(name):
-    """Says why the loss `name` meets no mix in the running step; `None` if that may well be right."""
-    step = current_step()
-    records = open_steps.get(step, Records())
-    if in_thread.watchers or any(record.training_not_given for record in records.values()):
+    """Says why the loss `name` meets no mix in the step that runs; `None` if that may well be right."""
+    step = _open.current().step
+    records = _open.records_in(step)
+    if _open.is_watched() or any(record.training_not_given for record in records.values()):
         return None
     if _running.is_training(step):
         clean = [record for record in records.values() if record.clean]
         text = TOLD_NOT if clean else NEVER_MET
-        return text.format(name=name, names=names_of(clean))
-    return EMPTY_BLOCK.format(name=name) if step in in_thread.blocks and not records else None
+        return text.format(name=name, names=_open.names_of(clean))
+    if step in _running.blocks.open and not records:
+        return EMPTY_BLOCK.format(name=name)
+    return None
 
 
-def _refuse_elsewhere(follower, step, inside):
-    """In a step in which nothing was mixed, while something was around it, or before it."""
-    is_block = step in in_thread.blocks
-    if inside and not is_block:
-        return
-    own = [records for records in list(open_steps.values()) if records.thread == threading.get_ident()]
-    around = [record for records in own for key, record in records.items() if record.mixes and key not in inside]
-    if around:
-        raise RuntimeError(ELSEWHERE.format(name=type(follower).__name__, names=names_of(around)))
-    if stray_layers and is_block and not inside:
-        raise RuntimeError(BEFORE_BLOCK.format(name=type(follower).__name__, names=names_of(stray_layers)))
-
-
-def _refuse_stray(follower):
+def _check_not_stray(follower):
     """Outside any step, once a layer has mixed outside one, or while another thread is in a step with a mix."""
-    running = _running.running_threads() if open_steps else ()
-    others = [records for records in list(open_steps.values()) if records.thread in running]
-    elsewhere = [record for records in others for record in records.values() if record.mixes]
-    if stray_layers or elsewhere:
-        raise RuntimeError(STRAY.format(name=type(follower).__name__, names=names_of([*stray_layers, *elsewhere])))
+    threads = _running.running_threads() if _open.steps else ()
+    mixed = [*_open.stray_layers, *_open.mixed_in(threads)]
+    if mixed:
+        raise RuntimeError(STRAY.format(name=type(follower).__name__, names=_open.names_of(mixed)))
 
 
-def _refuse_late(follower, step, finished):
-    """In a step whose mix was let go of before, or ended with a block inside it."""
-    if finished:
-        raise RuntimeError(AFTER_BLOCK.format(name=type(follower).__name__, names=names_of(finished)))
-    closed = in_thread.closed.get(id(step))
-    if closed is None or closed.model() is not _running.model_of(step) or closed.code is not step.f_code:
-        return  # or the frame of another step, in the same place of memory
-    raise RuntimeError(LATE.format(name=type(follower).__name__, names=closed.names))
+def _check_not_around(follower, step, records):
+    """In a block, or a step in which no layer was called, while something was mixed around or before it."""
+    is_block = step in _running.blocks.open
+    if records and not is_block:
+        return
+    own = _open.mixed_in({threading.get_ident()})
+    around = [record for record in own if record.key not in records]
+    if around:
+        raise RuntimeError(ELSEWHERE.format(name=type(follower).__name__, names=_open.names_of(around)))
+    if _open.stray_layers and is_block and not records:
+        names = _open.names_of(_open.stray_layers)
+        raise RuntimeError(BEFORE_BLOCK.format(name=type(follower).__name__, names=names))
+
+
+def _check_not_over(follower, step, records):
+    """In a step whose mix ended with a block inside it, or when the metrics were read."""
+    if records.followed_in_blocks:
+        names = _open.names_of(records.followed_in_blocks)
+        raise RuntimeError(AFTER_BLOCK.format(name=type(follower).__name__, names=names))
+    late = _closed.names_in_closed(step)
+    if late:
+        raise RuntimeError(LATE.format(name=type(follower).__name__, names=late))

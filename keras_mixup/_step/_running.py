@@ -1,14 +1,16 @@
-"""Find the training step that is running, and whether its backward pass is.
+"""Find the step that runs in this thread, and whether gradients are being computed in it.
 
-No object that a layer and a loss both see stands for the step they run in; the frame of the step does. The stack is
-walked while a step is traced, or run eagerly; compiled steps do not come here again. Only public methods and functions
-are looked for: `train_step` and `test_step` of a Keras model, and the functions that compute gradients.
+A step is a `with training_step():` block, or a call of `train_step` or `test_step` of a Keras model. No object that a
+layer and a loss both see stands for such a call, so it is found by its frame on the Python stack. Each call of the
+package walks the stack once, while a step is traced or runs eagerly; a compiled step does not come here again. Only
+public names are looked for: those of the methods, and of the functions that compute gradients.
 """
 
 import inspect
 import sys
 import threading
 import types
+from typing import Any, NamedTuple
 
 import keras
 
@@ -21,14 +23,30 @@ BUILDING = "compute_output_spec"  # Keras runs a layer, a loss or a metric on pl
 PLACEHOLDERS = object()  # stands for a step in which nothing is mixed
 
 
-def step_frame():
-    """The innermost frame of a `train_step` or `test_step` of a Keras model on the stack, or `None`."""
-    for frame in frames():
-        if frame.f_code.co_name == BUILDING:
-            return PLACEHOLDERS
-        if frame.f_code.co_name in STEPS and model_of(frame) is not None:
-            return frame
-    return None
+class Running(NamedTuple):
+    """What the stack says about a call of the package."""
+
+    step: Any  # a `training_step` block, a frame, `PLACEHOLDERS` or `None`
+    frame: Any  # of the innermost `train_step` or `test_step`: the step itself, or what is around the block
+    in_backward: bool  # whether gradients are computed in it: a layer that is called now is called again
+
+
+class _Blocks(threading.local):
+    """The open `training_step` blocks of this thread: replicas are traced in threads of their own."""
+
+    def __init__(self):
+        self.open = []
+
+
+blocks = _Blocks()
+
+
+def look():
+    """Walks the stack up to the innermost step."""
+    frame, in_backward = _walk(sys._getframe(1), _ops.gradient_functions())
+    if frame is not PLACEHOLDERS and blocks.open and blocks.open[-1].around is frame:
+        return Running(blocks.open[-1], frame, in_backward)
+    return Running(frame, frame, in_backward)
 
 
 def is_training(step):
@@ -53,16 +71,11 @@ def may_repeat_calls():
     return bool(_ops.gradient_functions())
 
 
-def is_backward():
-    """Whether this thread computes gradients: a layer that is called now is called for the second time."""
-    return _computes_gradients(frames())
-
-
 def threads_in_backward():
     """The other threads that compute gradients. PyTorch runs the Python of an accelerator's backward pass elsewhere."""
-    own = threading.get_ident()
+    own, gradients = threading.get_ident(), _ops.gradient_functions()
     running = sys._current_frames().items()
-    return {thread for thread, frame in running if thread != own and _computes_gradients(frames(frame))}
+    return {thread for thread, frame in running if thread != own and _walk(frame, gradients)[1]}
 
 
 def running_threads():
@@ -70,23 +83,26 @@ def running_threads():
     return sys._current_frames().keys()
 
 
-def frames(frame: types.FrameType | None = None):
-    """The running frames of this thread, or those below `frame`, the innermost first."""
-    frame = frame or sys._getframe(1)
+def frames():
+    """The frames of this thread, the innermost first."""
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
-def _computes_gradients(stack):
-    """Whether gradients are computed in the innermost step of this stack."""
-    gradients = _ops.gradient_functions()
-    if not gradients:
-        return False
-    for frame in stack:
-        # By identity: `torch.compile` runs code that holds dicts, of which there is no hash.
-        if any(frame.f_code is code for code in gradients):
-            return True
-        if frame.f_code.co_name in STEPS and model_of(frame) is not None:
-            return False
-    return False
+def _walk(frame, gradients):
+    """The frame of the innermost step below `frame`, and whether one of the functions `gradients` runs in it."""
+    in_backward = False
+    names = {BUILDING, *STEPS, *(code.co_name for code in gradients)}
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name in names:
+            if name == BUILDING:
+                return PLACEHOLDERS, in_backward
+            if name in STEPS and model_of(frame) is not None:
+                return frame, in_backward
+            # By identity: `torch.compile` runs code that holds dicts, of which there is no hash.
+            in_backward = in_backward or any(frame.f_code is code for code in gradients)
+        frame = frame.f_back
+    return None, in_backward
