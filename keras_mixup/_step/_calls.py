@@ -1,0 +1,58 @@
+"""Record what a call of a mixing layer did in its step."""
+
+from keras_mixup._step import _closed, _open, _running, _unfollowed
+from keras_mixup._step._record import Record
+
+
+def record_of(layer):
+    """The record of `layer` in the step that runs, `None` outside steps; on placeholders one that nobody will see."""
+    return _record_in(_open.current().step, layer)
+
+
+def record_mix(layer, mix, shapes):
+    """Records that `layer` has mixed inputs of these shapes."""
+    step = _open.current().step
+    record = _record_in(step, layer)
+    if record is None:
+        _open.stray_layers.add(layer)
+    else:
+        record.add(mix, shapes)
+        _warn_if_never_ended(layer, step)
+
+
+def record_clean(layer, *, training_given):
+    """Records that `layer` has passed its inputs on unmixed, and whether `training` was given."""
+    record = record_of(layer)
+    if record is not None:
+        record.clean += 1
+        record.training_not_given += not training_given
+
+
+def record_labelled(layer, mix, shapes):
+    """Records that `layer` has mixed inputs together with their labels: there is nothing to follow."""
+    step = _open.current().step
+    # Only a backward pass, `watch`, and the loss in a block look at such a record.
+    if _running.may_repeat_calls() or _open.is_watched() or step in _running.blocks.open:
+        record = _record_in(step, layer) or Record(layer)
+        record.labelled += 1
+        record.shapes += shapes
+        record.drawn.append(mix)
+
+
+def warn_if_never_ended(layer):
+    """Warns at once if no loss can follow the mix of `layer`, where the end of the step may not be seen."""
+    _warn_if_never_ended(layer, _running.look().step)
+
+
+def _record_in(step, layer):
+    if step is None:
+        return None
+    if step is _running.PLACEHOLDERS:
+        return Record(layer)
+    _closed.reopen(step)
+    return _open.open_records(step).of(layer)
+
+
+def _warn_if_never_ended(layer, step):
+    if not _open.is_watched():
+        _unfollowed.warn_if_never_ended(layer, step)
