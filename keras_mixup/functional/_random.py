@@ -88,7 +88,7 @@ def key_of(ops, seed):
 
 def _words(seed):
     seed = int(seed)
-    return np.array([seed & _backend.WORD, (abs(seed) >> 32) & _backend.MASK], "uint32")
+    return np.array([seed & _backend.WORD, (abs(seed) >> 32) & _backend.WORD], "uint32")
 
 
 def check_seed_of_call(seed):
