@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_mixup import _checks, _ops, _step
+from keras_mixup import _backend, _checks, _step
 from keras_mixup.layers._base import EndOfStep
 from keras_mixup.losses import MixLoss
 from keras_mixup.metrics import MixMetric
@@ -151,7 +151,7 @@ def _unchanged(model, x):
     options = {name: getattr(model, name) for name in ("run_eagerly", "jit_compile", "train_function")}
     model.run_eagerly, model.jit_compile, model.train_function = True, False, None
     try:
-        with _ops.framework_state_kept(model.trainable_variables), warnings.catch_warnings():
+        with _backend.framework_state_kept(model.trainable_variables), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
