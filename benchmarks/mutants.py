@@ -38,10 +38,10 @@ import coverage
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "keras_mixup"
 NOT_MUTATED = {"_texts.py"}  # words only
-LONGEST_TEST, ALL_TESTS, MOST_TESTS = 4.0, 12.0, 120  # seconds, seconds and number for one mutant
+LONGEST_TEST, ALL_TESTS, MOST_TESTS = 3.0, 8.0, 60  # seconds, seconds and number for one mutant
 PYTEST = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:cov"]
 PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins are imported before the fork
-CPU_LIMIT, WALL_LIMIT = 25, 90  # seconds; the second for a deadlock
+CPU_LIMIT, WALL_LIMIT = 60, 240  # seconds; the second for a deadlock
 
 SWAPPED = {
     ast.Eq: ast.NotEq,
@@ -161,14 +161,15 @@ class Mutant:
         self.tree = ast.parse(path.read_text())
         found = ((site, new) for site in list(sites(self.tree)) for new in changes(site.node))
         site, new = next(itertools.islice(found, number, None))
-        self.line = next(node.lineno for node in (site.node, *site.around[::-1]) if hasattr(node, "lineno"))
+        placed = next(node for node in (site.node, *site.around[::-1]) if hasattr(node, "lineno"))
+        self.place = f"{path.relative_to(PACKAGE)}:{placed.lineno}:{placed.col_offset}"
         self.site, self.before = site, one_line(site.node)
         self.after = "gone" if isinstance(new, ast.Pass) else f"`{one_line(new)}`"
         site.put(new)
         ast.fix_missing_locations(self.tree)
 
     def __str__(self):
-        return f"{self.path.relative_to(PACKAGE)}:{self.line} `{self.before}` → {self.after}"
+        return f"{self.place} `{self.before}` → {self.after}"
 
     def tests(self, reached):
         """Those that came by the changed line; for what runs at import, by the function, class or file around it."""
@@ -213,7 +214,7 @@ def load(coverage_file, report):
     return reached, seconds
 
 
-def in_order(tests, seconds):
+def in_order(tests, seconds, busy=1.0):
     """One of each function, then the others; the quickest first, as many as the time allows."""
     seen: collections.Counter = collections.Counter()
     ranked = []
@@ -223,7 +224,7 @@ def in_order(tests, seconds):
         seen[function] += 1
     chosen, total = [], 0.0
     for _, duration, test in sorted(ranked):
-        if duration <= LONGEST_TEST and total + duration <= ALL_TESTS and len(chosen) < MOST_TESTS:
+        if duration <= LONGEST_TEST * busy and total + duration <= ALL_TESTS * busy and len(chosen) < MOST_TESTS:
             chosen.append(test)
             total += duration
     return chosen
@@ -331,6 +332,7 @@ def main():
     options.add_argument("--results", default=ROOT / "build/mutants.json", type=pathlib.Path)
     options.add_argument("--sample", type=int, default=40, help="mutants of each file")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--busy", type=float, default=1.0, help="how often slower the machine was with the coverage")
     options.add_argument("--only", nargs="*", help="names of files, without underscore and suffix")
     options.add_argument("--survivors", action="store_true", help="only those that have survived so far")
     options.add_argument("--tests", nargs="*", help="run these, instead of those that came by the line")
@@ -349,13 +351,14 @@ def main():
         left, checked = options.sample, False
         for number in numbers:
             key = f"{path.relative_to(PACKAGE)}:{number}"
-            if options.survivors != (outcomes.get(key, {}).get("result") == "survived"):
-                left -= key in outcomes
-                continue
+            known = outcomes.get(key, {}).get("result")
             if left <= 0:
                 break
+            if known != ("survived" if options.survivors else None):
+                left -= known is not None
+                continue
             mutant = Mutant(path, number)
-            tests = options.tests or in_order(mutant.tests(reached.get(str(path), {})), seconds)
+            tests = options.tests or in_order(mutant.tests(reached.get(str(path), {})), seconds, options.busy)
             if not tests:
                 continue
             if not checked and not options.survivors:

@@ -76,7 +76,9 @@ def check_labels(dtype, shape, num_classes):
 
 def check_use_of_classes(labels, num_classes):
     """If there are `num_classes`, some labels are class indices, or encoded ones: `(dtype, shape)` of each."""
-    used = [_backend.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels]
+    used = [
+        _backend.is_integer(dtype) or (len(shape) > 1 and shape[-1] in (num_classes, None)) for dtype, shape in labels
+    ]
     if labels and not any(used):
         dtype, shape = labels[0]
         raise ValueError(

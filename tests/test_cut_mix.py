@@ -6,7 +6,7 @@ import places
 import pytest
 import reference
 
-from keras_mixup import CutMix
+from keras_mixup import CutMix, GridMix
 
 ROWS = 8
 IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
@@ -100,3 +100,15 @@ class TestCutMix:
     def test_inputs_of_other_sizes_are_refused(self):
         with pytest.raises(ValueError, match=r"alike along the axes.*Received: an array of shape \(8, 6, 6, 3\)"):
             CutMix().mix_numpy([IMAGES, IMAGES[:, :6, :6]], EYE, seed=0)
+
+
+def test_a_box_takes_no_more_than_the_image():
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        CutMix(box_share=(0.5, 1.5))
+
+
+def test_wrong_axes_are_told_how_many_there_must_be():
+    with pytest.raises(ValueError, match="a tuple of different axes"):
+        CutMix(axes=())
+    with pytest.raises(ValueError, match="a tuple of 2 axes"):
+        GridMix(axes=(1,))

@@ -218,3 +218,35 @@ def draw(batch, seed, alpha=1.0):
 def matrix(mix):
     eye = np.eye(len(mix.weight))
     return mix.weight[:, None] * eye + mix.complement[:, None] * eye[mix.partner]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_nothing_of_a_partner_that_is_no_number_comes_where_all_is_kept(dtype):
+    """Shares of 1 leave NaN on the other side alone, and the dtype of the array stays."""
+    x = np.array([[1, 2], [np.nan, np.nan]], dtype)
+    mix = Mix(keep=np.ones((2, 2), "float32"), partner=np.array([1, 0]))
+
+    blended = functional.blend(x, mix)
+
+    np.testing.assert_array_equal(blended, x)
+    assert blended.dtype == dtype
+
+
+def test_two_parts_of_one_weight_have_the_labels_of_both():
+    """λ·w_a = (1 - λ)·w_b: halves, whatever λ is."""
+    mix = Mix(np.float32([0.75, 0.75]), partner=np.array([1, 0]))
+
+    labels, weight = functional.blend_labels(np.eye(2, dtype="float32"), mix, np.float32([1, 3]))
+
+    np.testing.assert_allclose(labels, [[0.5, 0.5], [0.1, 0.9]], rtol=1e-6)
+    np.testing.assert_allclose(weight, [1.5, 2.5])
+
+
+def test_all_samples_may_be_of_one_class():
+    assert functional.encode_labels(np.array([1, 1]), num_classes=2).tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("seed", [np.float32(1.5), np.array([1, 2, 3]), np.array([[1, 2]]), np.ones(2), True])
+def test_seeds_that_are_neither_one_integer_nor_two_are_refused(seed):
+    with pytest.raises(TypeError, match="an integer tensor of shape"):
+        functional.random(seed)

@@ -90,3 +90,21 @@ def test_an_integer_and_an_integer_tensor_are_the_same_seed(seed):
     drawn = functional.random(tensor, like=tensor).uniform((3,))
 
     np.testing.assert_array_equal(drawn, keras.ops.convert_to_numpy(expected))
+
+
+def test_uniform_numbers_are_the_words_of_the_generator():
+    """The first words of all pairs, then the second ones, of which the upper 23 bits count: in every version."""
+    words = np.array(KNOWN_ANSWERS[0][2], "uint32")
+    numbers = ((words >> 9) + 0.5) * 2.0**-23
+
+    drawn = [Random(_backend.NUMPY, np.array([0, 0])).uniform((count,)) for count in (1, 2, 3)]
+
+    np.testing.assert_array_equal(drawn[0], numbers[:1])
+    np.testing.assert_array_equal(drawn[1], numbers)
+    np.testing.assert_array_equal(drawn[2][[0, 2]], numbers)
+
+    source = Random(_backend.NUMPY, np.array([0, 0]))
+    _, second = source.uniform((1,)), source.uniform((1,))
+    zero, one = np.array([0], "uint32"), np.array([1], "uint32")
+    words = threefry(_backend.NUMPY, (zero, zero), (zero, one))
+    np.testing.assert_array_equal(second, ((words[0] >> 9) + 0.5) * 2.0**-23)

@@ -19,7 +19,9 @@ def blend(x, mix, dtype=None):
         return None
     rowwise, of_rows = (_blend, shares(mix)) if mix.keep is None else (_paste, (mix.keep,))
     rowwise = functools.partial(rowwise, dtype=dtype)
-    return keras.tree.map_structure(lambda leaf: _backend.in_one_pass(rowwise, leaf, mix.partner, of_rows, mix.reach), x)
+    return keras.tree.map_structure(
+        lambda leaf: _backend.in_one_pass(rowwise, leaf, mix.partner, of_rows, mix.reach), x
+    )
 
 
 def partners_of(x, mix):
