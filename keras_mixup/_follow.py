@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _grid, _label_checks, _backend
-from keras_mixup.functional import blend, blend_element_labels, blend_labels, shares
-from keras_mixup.functional._blend import partners_of
+from keras_mixup import _backend, _grid, _label_checks
+from keras_mixup.functional import blend, blend_element_labels, blend_labels
+from keras_mixup.functional._blend import others_of
 from keras_mixup.functional._labels import check_weight_rank
-from keras_mixup.functional._mix import reverse_keep, trailing
+from keras_mixup.functional._mix import element_shares, trailing
 
 
 def like_predictions(y_true, y_pred):
@@ -45,7 +45,7 @@ def kind_of_labels(y_true, y_pred):
 class Case(NamedTuple):
     """What is to be followed: a mix as it holds for these labels and predictions."""
 
-    mix: Any  # `keep`, if there is one, is that of the elements of the labels
+    mix: Any  # its elements, if it has some, are those of the labels
     y_true: Any
     y_pred: Any
     by: str  # "sample", or "element"
@@ -64,19 +64,19 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
     ops = _backend.KERAS
     y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
     place = None
-    if mix.keep is not None and by != "sample":
-        keep, labels, predictions = (tuple(x.shape) for x in (mix.keep, y_true, y_pred))
+    if mix.elements is not None and by != "sample":
+        parts, labels, predictions = (tuple(x.shape) for x in (mix.elements, y_true, y_pred))
         try:
-            place = _grid.find(keep, labels, predictions, class_axes, forced=by == "element")
+            place = _grid.find(parts, labels, predictions, class_axes, forced=by == "element")
         except _grid.Unclear:
-            raise _label_checks.unclear(follower, keep, labels, predictions) from None
+            raise _label_checks.unclear(follower, parts, labels, predictions) from None
     if place is None:
-        return Case(mix._replace(keep=None), y_true, y_pred, "sample")
+        return Case(mix.by_sample(), y_true, y_pred, "sample")
     averaged = place.labels if class_axes is None else ()
     expanded = len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) - 1 in averaged
     y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, expanded)
-    keep = _grid.onto_labels(ops, mix.keep, place, len(y_true.shape))
-    return Case(mix._replace(keep=keep), y_true, y_pred, "element", expanded)
+    elements = _grid.onto_labels(ops, mix.elements, place, len(y_true.shape))
+    return Case(mix.with_elements(elements), y_true, y_pred, "element", expanded)
 
 
 def _as_tensor(y_pred):
@@ -100,14 +100,14 @@ def blended(case, sample_weight):
     if "float" not in _backend.dtype_of(y_true):
         y_true = ops.cast(y_true, "float32")
     if sample_weight is None:
-        return (blend_labels(y_true, mix) if mix.keep is None else blend(y_true, mix)), None
-    if mix.keep is None:
+        return (blend_labels(y_true, mix) if mix.elements is None else blend(y_true, mix)), None
+    if mix.elements is None:
         return blend_labels(y_true, mix, _rowwise(sample_weight, y_true))
     return blend_element_labels(y_true, mix, _rowwise(sample_weight, y_true))
 
 
 class Term(NamedTuple):
-    """One of the two label sets of a mix."""
+    """One of the label sets of a mix."""
 
     labels: Any
     predictions: Any
@@ -115,41 +115,42 @@ class Term(NamedTuple):
 
 
 def terms(case):
-    """Both terms of a mix."""
+    """The terms of a mix, that of the original first."""
     y_true, y_pred, mix = case.y_true, case.y_pred, case.mix
-    mask, others = read_mask(y_pred), partners_of(y_true, mix)
+    mask, others = read_mask(y_pred), others_of(y_true, mix)
     if mask is None:
-        return [Term(y_true, y_pred, None), Term(others, y_pred, None)]
-    other_mask = partners_of(mask, mix)
-    return [Term(y_true, y_pred, mask), Term(others, with_mask(y_pred, other_mask), other_mask)]
+        return [Term(labels, y_pred, None) for labels in (y_true, *others)]
+    masks = others_of(mask, mix)
+    other_terms = [Term(y, with_mask(y_pred, mask), mask) for y, mask in zip(others, masks, strict=True)]
+    return [Term(y_true, y_pred, mask), *other_terms]
 
 
 def shares_of(case, shape, class_axis=-1):
-    """λ and 1 - λ of the two terms, for values of this shape, without the axis of the classes."""
-    ops, both = _backend.KERAS, _element_shares(case.mix)
-    if len(both[0].shape) == len(shape) + 1:
-        if both[0].shape[class_axis] != 1:
+    """The share of each term, for values of this shape, without the axis of the classes."""
+    ops, shares = _backend.KERAS, element_shares(case.mix) or case.mix.shares
+    if len(shares[0].shape) == len(shape) + 1:
+        if shares[0].shape[class_axis] != 1:
             raise _label_checks.averaged(case.y_pred.shape, shape)
-        both = [ops.squeeze(share, class_axis) for share in both]
-    if len(both[0].shape) > len(shape):
+        shares = [ops.squeeze(share, class_axis) for share in shares]
+    if len(shares[0].shape) > len(shape):
         raise _label_checks.averaged(case.y_pred.shape, shape)
-    return [over_shape(share, shape) for share in both]
+    return [over_shape(share, shape) for share in shares]
 
 
 def weights_of(case, sample_weight, shape):
-    """The weights of the samples of both terms, w and w[partner], for values of this shape; ones where there is no w.
+    """The weights of the samples of each term, w and w[partner], for values of this shape; ones where there is no w.
 
     They cover the leading axes of the values, and never run along a later one.
     """
     ops = _backend.KERAS
     if sample_weight is None:
-        return [1.0, 1.0]
+        return [1.0] * len(case.mix.shares)
     w = _rowwise(sample_weight, case.y_true)
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     check_weight_rank(w.shape, shape)
     w = trailing(ops, w, len(shape))
-    return [w, partners_of(w, case.mix)]
+    return [w, *others_of(w, case.mix)]
 
 
 def mask_of(mask, values):
@@ -179,13 +180,6 @@ def _rowwise(sample_weight, y_true):
     """Weights with an axis for the rows."""
     w = _backend.KERAS.cast(sample_weight, "float32")
     return _backend.KERAS.broadcast_to(w, _backend.KERAS.shape(y_true)[:1]) if len(w.shape) == 0 else w
-
-
-def _element_shares(mix):
-    """λ and 1 - λ of the samples, or of their elements."""
-    if mix.keep is None:
-        return shares(mix)
-    return [_backend.KERAS.cast(share, "float32") for share in (mix.keep, reverse_keep(_backend.KERAS, mix.keep))]
 
 
 def same_rank(y_true, y_pred):

@@ -88,7 +88,7 @@ def show_weights(alphas, *, draws=20_000, seed=0):
     """
     figure, panels = _panels(1, len(alphas), (2.2 * len(alphas), 2.4))
     for axes, alpha in zip(panels[0], alphas, strict=True):
-        weight, _ = functional.draw_weights(functional.random(seed), (draws,), alpha)
+        weight, _ = functional.draw_weights(functional.random_source(seed), (draws,), alpha)
         heights, _, _ = axes.hist(_numpy(weight), bins=20, range=(0, 1), density=True, color=BLUE, alpha=0.35)
         _draw_density(axes, alpha)
         axes.set(title=f"α = {alpha}", xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"], ylim=(0, 1.1 * max(heights)))

@@ -535,7 +535,7 @@ WRONG = {
     "no layer": (lambda: MixCollate(EYE), TypeError, "mixing layer"),
     "swapped": (lambda: MixPyDataset(Batches(), MIXUP), TypeError, "mixing layer"),
     "another dataset": (lambda: MixPyDataset(MIXUP, [EYE]), TypeError, "keras.utils.PyDataset"),
-    "hidden layers": (lambda: MixMap(ManifoldMixUp(num_positions=2)), ValueError, "MixMap"),
+    "hidden layers": (lambda: MixMap(ManifoldMixUp(num_positions=2)), TypeError, "MixMap"),
     "a schedule": (
         lambda: MixCollate(MixUp(keras.optimizers.schedules.PolynomialDecay(0.0, 9, 1.0))),
         ValueError,

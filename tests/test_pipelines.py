@@ -219,9 +219,9 @@ class TestMixDataset:
         traces = []
 
         class Counted(MixUp):
-            def draw(self, ops, random, shape):
-                traces.append(shape)
-                return super().draw(ops, random, shape)
+            def draw(self, batch):
+                traces.append(batch.shape)
+                return super().draw(batch)
 
         sizes = tf.data.Dataset.range(300).map(lambda i: (tf.ones((i % 7 + 1, 4)), tf.ones((i % 7 + 1, 2))))
         mixed = Counted(1.0, seed=0).mix_dataset(sizes)

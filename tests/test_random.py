@@ -84,9 +84,9 @@ def test_compiled_draws_equal_eager_ones():
 @pytest.mark.parametrize("seed", [0, 5, 2**31, 2**32 - 1, 2**40 + 1])
 def test_an_integer_and_an_integer_tensor_are_the_same_seed(seed):
     """`seed=5` and a tensor that holds 5 give one key."""
-    expected = functional.random(seed).uniform((3,))
+    expected = functional.random_source(seed).uniform((3,))
     tensor = np.array(seed, "int64")
 
-    drawn = functional.random(tensor, like=tensor).uniform((3,))
+    drawn = functional.random_source(tensor, like=tensor).uniform((3,))
 
     np.testing.assert_array_equal(drawn, keras.ops.convert_to_numpy(expected))

@@ -43,8 +43,8 @@ class TestRandomMix:
 
     def test_three_members(self):
         class Constant(MixLayer):
-            def draw(self, ops, random, shape):
-                return Mix(ops.full((shape[0],), self.weight))
+            def draw(self, batch):
+                return Mix(weight=batch.ops.full((batch.shape[0],), self.weight))
 
         members, rows = [Constant() for _ in range(3)], 4000
         for member, weight in zip(members, (0.25, 0.5, 0.75), strict=True):
@@ -70,7 +70,7 @@ class TestRandomMix:
     )
     def test_members_that_say_what_is_not_theirs_are_refused(self, own):
         (name,) = own
-        with pytest.raises(ValueError, match=rf"only how a sample is mixed.*RandomMix\(\[...\], {name}="):
+        with pytest.raises(ValueError, match=rf"(?s)only how a sample is mixed.*RandomMix\(\[...\], {name}="):
             RandomMix([MixUp(1.0, **own), CutMix()])
 
     def test_what_is_no_member(self):

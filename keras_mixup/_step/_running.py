@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _ops
+from keras_mixup import _backend
 
 TRAIN_STEPS = {"train_step", "tf__train_step"}  # the latter as AutoGraph renames it
 STEPS = {*TRAIN_STEPS, "test_step", "tf__test_step"}
@@ -43,7 +43,7 @@ blocks = _Blocks()
 
 def look():
     """Walks the stack up to the innermost step."""
-    frame, in_backward = _walk(sys._getframe(1), _ops.gradient_functions())
+    frame, in_backward = _walk(sys._getframe(1), _backend.gradient_functions())
     if frame is not PLACEHOLDERS and blocks.open and blocks.open[-1].around is frame:
         return Running(blocks.open[-1], frame, in_backward)
     return Running(frame, frame, in_backward)
@@ -68,12 +68,12 @@ def model_of(step):
 
 def may_repeat_calls():
     """Whether a backward pass may call a layer for the second time on this backend."""
-    return bool(_ops.gradient_functions())
+    return bool(_backend.gradient_functions())
 
 
 def threads_in_backward():
     """The other threads that compute gradients. PyTorch runs the Python of an accelerator's backward pass elsewhere."""
-    own, gradients = threading.get_ident(), _ops.gradient_functions()
+    own, gradients = threading.get_ident(), _backend.gradient_functions()
     running = sys._current_frames().items()
     return {thread for thread, frame in running if thread != own and _walk(frame, gradients)[1]}
 

@@ -27,9 +27,9 @@ REQUIRED = {
 }
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_backend", "_arguments", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "pairing", "functional"]
+ORDER = ["_backend", "_arguments", "_step", "pairing", "functional"]
 ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
-ORDER += ["loaders", "report", "plotting"]
+ORDER += ["loaders", "model_check", "plotting"]
 
 
 def imported(tree):

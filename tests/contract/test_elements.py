@@ -19,7 +19,8 @@ SHARP = 40.0  # softmax of such scores is one-hot
 class Vertical(MixLayer):
     """Pastes the lower half."""
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, shape = batch.ops, batch.shape
         keep = ops.reshape(ops.arange(shape[1]) < shape[1] // 2, (1, -1) + (1,) * (len(shape) - 2))
         return Mix(keep=ops.broadcast_to(keep, (shape[0], shape[1]) + (1,) * (len(shape) - 2)))
 

@@ -51,7 +51,7 @@ MISTAKES = {
     "integer labels": (
         (X, INDICES), {}, ValueError,
         r"dtype int64 and shape .*num_classes=None.*`MixUp\(\.\.\., num_classes=10\)`.*binary, one-hot, multi-hot or "
-        r"counts.*`y\.astype\('float32'\)`.*Halfway between class 3 and class 8",
+        r"counts.*`y\.astype\('float32'\)`.*no class between 3 and 8",
     ),
     "integer one-hot or sequences": (
         (X, np.eye(4, dtype="int64")), {"num_classes": 4}, ValueError,
@@ -193,5 +193,5 @@ def test_seeds_of_numpy_batches(seed):
 
 
 def test_a_layer_without_a_draw_says_what_to_override():
-    with pytest.raises(NotImplementedError, match=r"must override `draw\(self, ops, random, shape\)`"):
+    with pytest.raises(NotImplementedError, match=r"must override `draw\(self, batch\)`"):
         MixLayer()(X, ONE_HOT, training=True)

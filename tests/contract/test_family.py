@@ -18,7 +18,8 @@ to_numpy = keras.ops.convert_to_numpy
 class Halves(MixLayer):
     """The right half of the partner: a mix of one's own, as README writes one."""
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, shape = batch.ops, batch.shape
         column = ops.reshape(ops.arange(shape[2]), (1, 1, -1, 1))
         return Mix(keep=ops.broadcast_to(column < shape[2] // 2, (shape[0], 1, shape[2], 1)))
 

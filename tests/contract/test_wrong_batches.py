@@ -12,7 +12,7 @@ import reference
 import tensorflow as tf
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
-from keras_mixup.functional import Mix, draw_weights, random, shares
+from keras_mixup.functional import Mix, draw_weights, random_source
 
 ROWS = 8
 X = np.random.default_rng(0).uniform(size=(ROWS, 6, 6, 3)).astype("float32")
@@ -274,14 +274,16 @@ class TestNumbers:
     @pytest.mark.parametrize("alpha", [1e-46, 1e-40, 1.1e-38])
     def test_an_alpha_that_float32_does_not_hold_is_off_everywhere(self, alpha):
         """Compiled code takes such numbers for 0, NumPy does not: one rule."""
-        draws = [draw_weights(random(0, like=place), (4,), alpha)[0] for place in (EYE, tf.constant(EYE), None)]
-        draws.append(tf.function(lambda: draw_weights(random(0, like=tf.zeros(1)), (4,), alpha)[0], jit_compile=True)())
+        draws = [draw_weights(random_source(0, like=place), (4,), alpha)[0] for place in (EYE, tf.constant(EYE), None)]
+        draws.append(
+            tf.function(lambda: draw_weights(random_source(0, like=tf.zeros(1)), (4,), alpha)[0], jit_compile=True)()
+        )
 
         for weight in draws:
             np.testing.assert_array_equal(np.asarray(weight), 1)
 
     def test_the_smallest_alpha_draws_whole_samples(self):
-        weight, _ = draw_weights(random(0, like=EYE), (1000,), 1.2e-38)
+        weight, _ = draw_weights(random_source(0, like=EYE), (1000,), 1.2e-38)
 
         assert set(weight.tolist()) == {0.0, 1.0}
 
@@ -301,7 +303,7 @@ class TestNumbers:
         np.testing.assert_array_equal(_backend.tensorflow_ops().argsort(tf.constant(ties)), expected)
 
     def test_a_mix_of_nothing_keeps_everything(self):
-        weight, complement = shares(Mix(partner=np.arange(2), keep=np.zeros((2, 0, 3), "bool")))
+        weight, complement = Mix(partner=np.arange(2), keep=np.zeros((2, 0, 3), "bool")).shares
 
         assert weight.tolist() == [1, 1]
         assert complement.tolist() == [0, 0]
