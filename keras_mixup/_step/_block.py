@@ -6,10 +6,10 @@ from keras_mixup._step import _open, _running
 from keras_mixup._step._record import Records
 
 LEFT = (
-    "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
-    "mix is known inside of the block only: put the loss into it too, `with training_step(): loss = loss_fn(y, "
-    "model(x, training=True))`. If there are no labels to follow, say so where the layer is called: "
-    "`mixup(x, labels=())`."
+    "Layer {name!r} mixed its inputs in a `with training_step():` block, but no `MixLoss` was called in it.\n"
+    "The mix ends with the block, so no labels followed it.\n"
+    "Call the loss in the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
+    "If there are no labels to follow, say so in the call of the layer: `mixup(x, labels=())`."
 )
 
 

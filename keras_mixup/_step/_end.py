@@ -8,10 +8,11 @@ import keras
 from keras_mixup._step import _closed, _open, _running, _unfollowed
 
 TRAINING_NOT_GIVEN = (
-    "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
-    "`Dropout` do anything there). If that is right, as for a teacher, say so: `teacher(x, training=False)`. If not, "
-    "the `call` of your model must take `training` and pass it on: `def call(self, x, training=None): x = "
-    "self.mixup(x, training=training)`."
+    "Layer {name!r} was called in a training step without being told whether to train.\n"
+    "It mixed nothing, as `Dropout` would drop nothing.\n"
+    "Pass `training` on in the `call` of your model: `def call(self, x, training=None): x = self.mixup(x, "
+    "training=training)`.\n"
+    "If nothing is to be mixed, as in a teacher, say so: `teacher(x, training=False)`."
 )
 
 

@@ -5,53 +5,57 @@ import threading
 from keras_mixup._step import _closed, _open, _running
 
 ELSEWHERE = (
-    "`{name}` was called in a step of its own (a `with training_step():` block, a `test_step` inside another step) in "
-    "which no layer mixed, while {names} mixed in the step around it.\n"
+    "`{name}` was called in a step of its own (a `with training_step():` block, a nested `test_step`) without a mix.\n"
+    "Meanwhile {names} mixed in the step around it.\n"
     "Put the call of the model and its loss into the same block, or both outside it.\n"
-    "For predictions that were never mixed, use the loss or the metric itself, without the wrapper."
+    "For clean predictions, call the loss or metric itself, without the wrapper."
 )
 BEFORE_BLOCK = (
     "`{name}` was called in a `with training_step():` block in which no mixing layer was called, but {names} mixed "
-    "outside any step before. If the predictions come from that mix, their labels would not follow.\n"
-    "Call the model inside the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
-    "If the forward pass is compiled (`tf.function`, `jax.jit`), compile the whole block instead.\n"
-    "For predictions that were never mixed, call the wrapped loss or metric itself."
+    "outside any step before.\n"
+    "If the predictions come from that mix, their labels would not follow.\n"
+    "Call the model in the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
+    "If the forward pass is compiled (`tf.function`, `jax.jit`), compile the whole block.\n"
+    "For clean predictions, call the wrapped loss or metric itself."
 )
 EMPTY_BLOCK = (
-    "`MixLoss` {name!r} was called in a `with training_step():` block in which no mixing layer was called, so it is "
-    "the loss that it wraps.\n"
-    "If the model mixes, call it inside the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`; "
-    "if its forward pass is compiled, compile the whole block instead.\n"
+    "`MixLoss` {name!r} was called in a `with training_step():` block in which no mixing layer was called.\n"
+    "It equals the loss that it wraps.\n"
+    "If the model mixes, call it in the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
+    "If its forward pass is compiled, compile the whole block instead.\n"
     "If nothing is mixed, call the wrapped loss itself."
 )
 STRAY = (
-    "`{name}` was called outside a training step, and {names} mixed outside one, or in a block that is over: it "
-    "cannot tell whether its predictions come from that mix.\n"
-    "In a loop of your own, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
+    "`{name}` was called outside a training step, and {names} mixed outside one, or in a block that is over.\n"
+    "It cannot tell whether its predictions come from that mix.\n"
+    "In your own loop, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
     "training=True))`.\n"
     "For a clean pass, use the same block around `loss_fn(y, model(x))`, or call the wrapped loss itself."
 )
 AFTER_BLOCK = (
-    "`{name}` was called after the `with training_step():` block in which {names} mixed. A mix ends with its block.\n"
-    "Put every loss and metric of those predictions into the block.\n"
-    "For clean predictions, call the wrapped loss or metric itself, or put the clean pass into a block of its own."
+    "`{name}` was called after the `with training_step():` block in which {names} mixed.\n"
+    "A mix ends with its block.\n"
+    "Call every loss and metric of those predictions in the block.\n"
+    "For clean predictions, call the wrapped loss or metric itself, or put the clean pass into another block."
 )
 LATE = (
     "`{name}` was called after the metrics of the model were read (`compute_metrics`, `get_metrics_result`, "
-    "`evaluate`), which ends the mix of {names} in this step: its labels cannot follow any more.\n"
+    "`evaluate`).\n"
+    "That ended the mix of {names} in this step, so the labels cannot follow it.\n"
     "Call the loss and the metrics first, and read the results last."
 )
 NEVER_MET = (
-    "`MixLoss` {name!r} found no mix to follow: no layer mixed anything in this training step, so it is the loss that "
-    "it wraps. To mix in the model, put a mixing layer into it, `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), "
-    "...])`, and let it be called with `training=True`. If the batches are mixed in the input pipeline, or not at "
-    "all, use the wrapped loss itself."
+    "`MixLoss` {name!r} found no mix to follow, because no layer mixed in this training step.\n"
+    "It equals the loss that it wraps.\n"
+    "To mix in the model, add a layer and call the model with `training=True`: `keras.Sequential([keras.Input(...), "
+    "MixUp(alpha=0.2), ...])`.\n"
+    "If batches are mixed in the input pipeline, or not at all, use the wrapped loss itself."
 )
 TOLD_NOT = (
-    "`MixLoss` {name!r} found no mix to follow: {names} was told `training=False` in this training step, so it is the "
-    "loss that it wraps.\n"
-    "From Keras 3.16 on, `backbone(x, training=False)` says it to every layer that is called later, too: leave it out, "
-    "`backbone.trainable = False` is enough.\n"
+    "`MixLoss` {name!r} found no mix to follow: {names} was told `training=False` in this training step.\n"
+    "It equals the loss that it wraps.\n"
+    "From Keras 3.16 on, `backbone(x, training=False)` says it to every layer that is called later, too: write "
+    "`backbone.trainable = False` instead.\n"
     "In a subclassed model, pass `training` on: `self.mixup(x, training=training)`.\n"
     "If nothing is to be mixed, use the wrapped loss itself."
 )

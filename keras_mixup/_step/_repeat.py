@@ -5,12 +5,11 @@ import threading
 from keras_mixup._step import _open, _running
 
 RECOMPUTED = (
-    "Layer {name!r} is part of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`). The backward "
-    "pass calls it again, and its mix is not known there, or is one of several; another draw would give wrong "
-    "gradients.\n"
-    "In a loop of your own, put the backward pass into the block too: `with keras_mixup.training_step(): ...; "
-    "loss.backward()`.\n"
-    "Or keep the layer out of the rematerialised part, or call it once a step."
+    "Layer {name!r} is part of something rematerialised (`keras.RematScope`, `torch.utils.checkpoint`), and the "
+    "backward pass calls it again.\n"
+    "Its mix is not known there, or is one of several; another draw would give wrong gradients.\n"
+    "In your own loop, call `backward` in the block: `with keras_mixup.training_step(): ...; loss.backward()`.\n"
+    "Or call the layer outside the rematerialised part, once in each step."
 )
 
 

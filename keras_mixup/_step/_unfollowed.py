@@ -8,11 +8,11 @@ import keras
 from keras_mixup._step import _running
 
 UNFOLLOWED = (
-    "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
-    "trained on hard targets.\n"
-    'Wrap what must follow: `model.compile("adam", **follow_mix(loss=..., metrics=[...]))`.\n'
+    "Layer {name!r} mixed its inputs, but no loss followed.\n"
+    "The model learns hard labels for blended inputs.\n"
+    'Wrap all losses and metrics: `model.compile("adam", **follow_mix(loss=..., metrics=[...]))`.\n'
     "Or wrap the loss alone: `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`.\n"
-    "If there are no labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+    "If there are no labels to follow, say so in the call of the layer: `mixup(x, labels=())`."
 )
 
 followers: weakref.WeakSet = weakref.WeakSet()  # every `MixLoss`
