@@ -247,11 +247,14 @@ _NO_LAYER = (
     "The model has no mixing layer. Add one: `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), ...])`. If the "
     "batches are mixed in the input pipeline, there is nothing to follow, and the plain losses are right."
 )
-_NOT_TRAINED = "{names}: called with training=False, or not at all, in the training step. Call it with training=True, or remove it."
+_NOT_TRAINED = (
+    "{names}: called with training=False, or not at all, in the training step. Call it with training=True, or remove "
+    "it."
+)
 _LOSS = (
     "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}, or wrap all "
-    'losses and metrics, `compile("adam", **follow_mix(loss=..., metrics=[...]))`. If its output does not depend on the '
-    "mixed inputs, leave it as it is."
+    'losses and metrics, `compile("adam", **follow_mix(loss=..., metrics=[...]))`. If its output does not depend on '
+    "the mixed inputs, leave it as it is."
 )
 _METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}."
 _NO_LOSS = (

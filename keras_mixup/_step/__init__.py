@@ -14,7 +14,7 @@ kept: from then on a `MixLoss` that is called outside a step raises instead of g
 """
 
 from keras_mixup._step._block import training_step
-from keras_mixup._step._calls import record_clean, record_labelled, record_mix, record_of, warn_if_never_ended
+from keras_mixup._step._calls import no_step, record_clean, record_labelled, record_mix, record_of, warn_if_never_ended
 from keras_mixup._step._end import EndOfStep, lack_of_training, mixing_layers
 from keras_mixup._step._follow import mix_to_follow
 from keras_mixup._step._no_mix import lack_of_mix
@@ -33,6 +33,7 @@ __all__ = [
     "mix_to_follow",
     "mix_to_repeat",
     "mixing_layers",
+    "no_step",
     "record_clean",
     "record_labelled",
     "record_mix",

@@ -3,10 +3,21 @@
 from keras_mixup._step import _closed, _open, _running, _unfollowed
 from keras_mixup._step._record import Record
 
+NO_STEP = (
+    "Layer {name!r} mixes a batch at one of several depths, so it must know which calls belong to one step. Received: "
+    "a call with training=True outside a training step.\n"
+    "In your own loop, mark the step: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`."
+)
+
 
 def record_of(layer):
     """The record of `layer` in the step that runs, `None` outside steps; on placeholders one that nobody will see."""
     return _record_in(_open.current().step, layer)
+
+
+def no_step(layer):
+    """The error of a layer that was called outside a step and needs one."""
+    return RuntimeError(NO_STEP.format(name=layer.name))
 
 
 def record_mix(layer, mix, shapes):
