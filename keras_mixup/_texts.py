@@ -1,10 +1,5 @@
-"""The texts of what can go wrong with a mix in a step: what was expected, what was received, the ways out, why."""
+"""Error texts of the layers and losses."""
 
-NO_STEP = (
-    "Layer {name!r} mixes a batch at one of several depths, so it must know which calls belong to one batch. Received: "
-    "a call with training=True outside of a training step. `fit` makes its own steps; in a loop of your own say "
-    "where a step begins and ends: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, training=True))`."
-)
 HIDDEN = (
     "`ManifoldMixUp` mixes the hidden states of a model while it trains, where labels follow through `MixLoss`. "
     "Received: {where}, which has neither several depths nor a step. Mix there with `MixUp(...)`."

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import keras
 
-from keras_mixup import _follow, _label_checks, _steps, _texts
+from keras_mixup import _follow, _label_checks, _step, _texts
 from keras_mixup._wrapper import Wrapper
 
 # They read labels 0 and 1 as signs, and only if there are no others: blended ones would be taken as they are.
@@ -94,12 +94,12 @@ class MixLoss(Wrapper, keras.losses.Loss):
         if self._fn in COMPARE_SAMPLES and pairwise is not True:
             raise ValueError(_texts.COMPARES.format(name=self.loss.name))
         self._settled = False  # a mix was met, or its lack warned of
-        _steps.followers.add(self)
+        _step.followers.add(self)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         if self._fn is SPARSE and not any(map(keras.tree.is_nested, (y_true, y_pred))):
             _label_checks.check_sparse(self, tuple(y_true.shape), tuple(y_pred.shape))
-        mix = _steps.mix_to_follow(self)
+        mix = _step.mix_to_follow(self)
         self._warn_if_never_met(mix)
         if mix is None:
             return self._unmixed(y_true, y_pred, sample_weight)
@@ -120,7 +120,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
         self.loss.reduction = reduction
 
     def _warn_if_never_met(self, mix):
-        lack = _steps.lack_of_mix(self.name) if mix is None and not self._settled else None
+        lack = _step.lack_of_mix(self.name) if mix is None and not self._settled else None
         if lack:
             warnings.warn(lack, stacklevel=3)
             self._settled = True

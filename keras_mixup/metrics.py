@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import keras
 
-from keras_mixup import _checks, _follow, _label_checks, _steps
+from keras_mixup import _checks, _follow, _label_checks, _step
 from keras_mixup._wrapper import Wrapper
 
 
@@ -58,7 +58,7 @@ class MixMetric(Wrapper, keras.metrics.Metric):
             _label_checks.check_pairs_of_metric(inner, _no_pairs(inner))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        mix = _steps.mix_to_follow(self)
+        mix = _step.mix_to_follow(self)
         if mix is None:
             weight = self._aligned(y_true, y_pred, sample_weight)
             return self.metric.update_state(y_true, y_pred, sample_weight=weight)

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_mixup import _checks, _ops, _step
-from keras_mixup.layers._base import EndOfStep
 from keras_mixup.losses import MixLoss
 from keras_mixup.metrics import MixMetric
 
@@ -102,7 +101,7 @@ def check(model, x, y=None, sample_weight=None):
     losses, metrics = _losses(model), _metrics(model)
     if not losses:  # the model has its own `train_step`
         losses = {f.name: f for record in records for f in record.followers if isinstance(f, MixLoss)}
-    layers: dict[str, list] = {name: [] for name in _mixing_layers(model)}
+    layers: dict[str, list] = {name: [] for name in _step.mixing_layers(model)}
     for record in records:
         layers[record.name] = layers.get(record.name, []) + record.shapes
     return Report(
@@ -183,10 +182,6 @@ def _metrics(model):
         for metric in compiled:
             found[metric.name if metric.name not in found else f"{metric.name} ({len(found)})"] = metric
     return found
-
-
-def _mixing_layers(model):
-    return [m.layer_name for m in model.metrics if isinstance(m, EndOfStep) and m.layer_name is not None]
 
 
 def _advice(layers, records, losses, metrics, followed):

@@ -31,9 +31,9 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def _fresh():
     """Each test starts from the same global random state, and leaves Keras' global settings as they were."""
-    from keras_mixup import _steps
+    from keras_mixup import _step
 
-    _steps.forget()  # or a mix outside any step would be told to the tests after it
+    _step.forget()  # or a mix outside any step would be told to the tests after it
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")

@@ -27,9 +27,9 @@ REQUIRED = {
 }
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "_random", "functional"]
+ORDER = ["_ops", "_checks", "_batch_checks", "_texts", "_step", "_random", "functional"]
 ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "pairing", "layers"]
-ORDER += ["loaders", "report", "plotting"]
+ORDER += ["loaders", "model_check", "plotting"]
 
 
 def imported(tree):

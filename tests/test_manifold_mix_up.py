@@ -135,7 +135,7 @@ def test_it_goes_on_where_it_stopped(tmp_path):
 
 def test_a_loop_of_ones_own_says_where_a_step_is():
     model = build()
-    with pytest.raises(RuntimeError, match=r"'manifold' mixes a batch at one of several depths.*training_step"):
+    with pytest.raises(RuntimeError, match=r"(?s)'manifold' mixes a batch at one of several depths.*training_step"):
         model(EYE, training=True)
     with training_step():
         loss = model.loss(EYE, model(EYE, training=True))

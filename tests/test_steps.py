@@ -10,7 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixup import MixLoss, MixMetric, MixUp, _steps, training_step
+from keras_mixup import MixLoss, MixMetric, MixUp, training_step
+from keras_mixup._step import _open, _running
+from keras_mixup._step._record import Record
 
 BACKEND = os.environ["KERAS_BACKEND"]
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
@@ -346,8 +348,8 @@ class TestLoopsByHand:
             loss = model.loss(Y, outer)
 
         assert number(inner) != number(loss)
-        assert not _steps._steps.blocks
-        assert not _steps._open
+        assert not _running.blocks.open
+        assert not _open.steps
 
 
 class TestBlocksInTheWrongPlace:
@@ -885,19 +887,19 @@ class TestLossesThatMeetNoMix:
 def test_nothing_of_a_step_stays_alive_after_it(how):
     """No mix, tracer, graph or frame is kept when `fit` returns."""
     kept = []
-    add = _steps.Pass.add
+    add = Record.add
 
     def spy(self, mix, shapes):
         kept.append(weakref.ref(mix.weight))
         add(self, mix, shapes)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_steps.Pass, "add", spy)
+        patch.setattr(Record, "add", spy)
         train(build(how))
     gc.collect()
 
     assert kept
-    assert not _steps._open
+    assert not _open.steps
     if keras.backend.backend() != "tensorflow" or how["run_eagerly"]:  # a compiled TensorFlow model keeps its graph
         assert all(reference() is None for reference in kept)
 

@@ -11,41 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
+from keras_mixup import _batch_checks, _checks, _ops, _step, _texts
 from keras_mixup._random import Random, key_of, key_of_replica
 from keras_mixup.functional import Mix
 from keras_mixup.layers._forms import LABEL_KEYS
 from keras_mixup.layers._mixer import Mixer
 
 PAIRINGS = ("shuffle", "roll", "local")
-
-
-class EndOfStep(keras.metrics.Metric):
-    """Clears the layer's mix when a step is over.
-
-    Keras asks the metrics of a model's layers for their results as the last thing in every step, on every
-    backend and inside the compiled function. This one has none, and lets go of the mix; and it warns, once, if no
-    loss has followed it, or if nobody told the layer to train.
-    """
-
-    def __init__(self, layer):
-        super().__init__(name=f"{layer.name}_end_of_step")
-        self.layer_name = layer.name
-        self._end = lambda: _steps.end(layer)
-        self._warned = False
-
-    def update_state(self, *args, **kwargs):
-        """Nothing is measured."""
-
-    def reset_state(self):
-        """Nothing is kept from step to step."""
-
-    def result(self):
-        warning = self._end()
-        if warning and not self._warned:
-            self._warned = True
-            warnings.warn(warning, stacklevel=2)
-        return {}
 
 
 def serialize(value):
@@ -169,7 +141,7 @@ class MixLayer(Mixer, keras.layers.Layer):
         self._state_lock = threading.Lock()  # threads of a loader take the next state one after another
         if not UNPICKLING.get():
             self._make_state()
-        self._end_of_step = EndOfStep(self)
+        self._end_of_step = _step.EndOfStep(self)
         self.built = True  # there is nothing to build, and Keras would warn of a model that calls it in `train_step`
 
     probability = Argument(_checks.check_number, upper=1)
@@ -226,12 +198,12 @@ class MixLayer(Mixer, keras.layers.Layer):
     def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
         batch = self._unpack(inputs, labels, sample_weight)
         # Keras 3.16 does not hand `training` on when a backward pass runs a rematerialised model again.
-        if training or (training is None and _steps.is_repeated(self)):
+        if training or (training is None and _step.is_repeated(self)):
             return self._mixed(batch, seed).repack()
-        if training is None and batch.labels is not None and not _steps.is_building():
+        if training is None and batch.labels is not None and not _step.is_building():
             warnings.warn(_checks.TRAINING_UNSAID, stacklevel=2)
         if batch.labels is None:
-            _steps.note_clean(self, said=training is not None)
+            _step.record_clean(self, training_given=training is not None)
         return self._unmixed(batch).repack()
 
     def join(self):
@@ -253,18 +225,18 @@ class MixLayer(Mixer, keras.layers.Layer):
 
     def _mix_of_step(self, batch, seed):
         """The mix for a call whose labels follow through the loss."""
-        mix = _steps.mix_to_repeat(self)
+        mix = _step.mix_to_repeat(self)
         if mix is None:
             mix = self._draw_here(batch, self._layer_random(seed))
-            _steps.note_mix(self, mix, batch.shapes())
+            _step.record_mix(self, mix, batch.shapes())
         return mix
 
     def _mix_of_labelled(self, batch, seed):
         """The mix for a call that mixes its labels, or has none."""
-        mix = _steps.mix_to_repeat(self) if seed is None else None  # with a seed, the second draw is the first
+        mix = _step.mix_to_repeat(self) if seed is None else None  # with a seed, the second draw is the first
         if mix is None:
             mix = self._draw_here(batch, self._layer_random(seed))
-            _steps.note_labelled(self, mix, batch.shapes())
+            _step.record_labelled(self, mix, batch.shapes())
         return mix
 
     def _check_pairing_without_labels(self):

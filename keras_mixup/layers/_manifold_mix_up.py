@@ -5,7 +5,7 @@ import contextlib
 import keras
 import numpy as np
 
-from keras_mixup import _batch_checks, _checks, _ops, _steps, _texts
+from keras_mixup import _batch_checks, _checks, _ops, _step, _texts
 from keras_mixup.layers._base import Argument
 from keras_mixup.layers._mix_up import MixUp
 from keras_mixup.layers._mixer import only_where
@@ -83,23 +83,23 @@ class ManifoldMixUp(MixUp):
         """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
         if seed is not None:
             self._check_place("a call with `seed`")
-        again = _steps.mix_to_repeat(self)
+        again = _step.mix_to_repeat(self)
         if again is not None:
             return again
-        step = _steps.pass_of(self)
-        if step is None:
-            raise RuntimeError(_texts.NO_STEP.format(name=self.name))
-        if step.mixes:
-            step.count(batch.shapes())
+        record = _step.record_of(self)
+        if record is None:
+            raise _step.no_step(self)
+        if record.mixes:
+            record.count(batch.shapes())
         else:
             random = self._layer_random(None)
-            step.add(self._draw_here(batch, random), batch.shapes())
-            _steps.warn_if_never_ended(self)
+            record.add(self._draw_here(batch, random), batch.shapes())
+            _step.warn_if_never_ended(self)
             position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
             fixed = self._fixed_position
-            step.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
-        _batch_checks.check_hidden_rows(step.shapes[0], batch.shapes())
-        return only_where(_ops.KERAS, step.position == step.calls, step.mixes[0])
+            record.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
+        _batch_checks.check_hidden_rows(record.shapes[0], batch.shapes())
+        return only_where(_ops.KERAS, record.position == record.calls, record.mixes[0])
 
     def _check_place(self, where):
         raise ValueError(_texts.HIDDEN.format(where=where))
