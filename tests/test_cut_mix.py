@@ -5,12 +5,9 @@ import numpy as np
 import places
 import pytest
 import reference
+from data import EYE, IMAGES, ROWS
 
 from keras_mixup import CutMix
-
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
 
 
 class TestCutMix:

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from data import OLD_KERAS
 
 import keras_mixup
 from keras_mixup import MixLoss, MixMetric, MixUp, follow_mix
@@ -159,12 +160,11 @@ def shared_metric():
 
 # Nests that Keras 3.10 refuses.
 LATER = {"short names", "a list of one", "a tuple of losses", "a deep nest"}
-OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13)
 
 
 def nests(*names):
     """Those of the nests, or of these, that this Keras takes."""
-    return pytest.mark.parametrize("name", [name for name in names or NESTS if not (OLD and name in LATER)])
+    return pytest.mark.parametrize("name", [name for name in names or NESTS if not (OLD_KERAS and name in LATER)])
 
 
 def compiled(build, alpha, options, *, wrap, run_eagerly=False):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from data import BACKEND, OLD_KERAS
 
 from keras_mixup import CutMix, ManifoldMixUp, MixUp, RandomMix
 from keras_mixup.loaders import MixCollate, MixMap, MixPyDataset
@@ -19,8 +20,6 @@ from keras_mixup.loaders import MixCollate, MixMap, MixPyDataset
 ROWS, BATCH = 24, 8
 EYE = np.eye(ROWS, dtype="float32")
 MIXUP = MixUp(alpha=1.0)
-BACKEND = keras.backend.backend()
-OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13)
 
 
 def draws(batches):
@@ -130,14 +129,14 @@ class TestGrain:
         for x, y in batches:
             np.testing.assert_array_equal(x, y)
 
-    @pytest.mark.skipif(OLD, reason="this Keras does not train on grain")
+    @pytest.mark.skipif(OLD_KERAS, reason="this Keras does not train on grain")
     def test_keras_trains_on_it(self):
         batches = self.batches().repeat().random_map(MixMap(MIXUP)).to_iter_dataset()
 
         losses = losses_of(batches, steps_per_epoch=3)
         assert losses[0] != losses[1]
 
-    @pytest.mark.skipif(OLD, reason="this Keras does not train on grain")
+    @pytest.mark.skipif(OLD_KERAS, reason="this Keras does not train on grain")
     def test_keras_trains_in_bfloat16(self):
         keras.config.set_dtype_policy("mixed_bfloat16")
         batches = self.batches().repeat().random_map(MixMap(MixUp(1.0))).to_iter_dataset()

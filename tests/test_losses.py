@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import number
 
 from keras_mixup import MixLoss, MixMetric, MixUp, training_step
 
@@ -53,10 +54,6 @@ def first_mix(seed=0):
     """The matrix and the mixed inputs of the first training step of a layer with this seed."""
     x, M = MixUp(1.0).mix_numpy(X, np.eye(BATCH, dtype="float32"), seed=seed)
     return x, M
-
-
-def scalar(x):
-    return float(keras.ops.convert_to_numpy(x))
 
 
 def plain(model, x):
@@ -144,7 +141,7 @@ def test_negative_weights_are_weights():
     for loss, y in ((SPARSE, INDICES), (SOFT, ONE_HOT)):
         model.layers[0].seed_generator.state.assign([0, 0])
         with training_step():
-            values.append(scalar(MixLoss(loss)(y, model(X, training=True), weights)))
+            values.append(number(MixLoss(loss)(y, model(X, training=True), weights)))
 
     np.testing.assert_allclose(values[0], values[1], rtol=1e-5)
 
@@ -158,7 +155,7 @@ def test_pairwise_forces_pairs_or_blended_labels():
     for pairwise in (True, False, None):
         model.layers[0].seed_generator.state.assign([0, 0])
         with training_step():
-            values.append(scalar(MixLoss("mse", pairwise=pairwise)(y, model(X, training=True))))
+            values.append(number(MixLoss("mse", pairwise=pairwise)(y, model(X, training=True))))
 
     prediction = keras.ops.convert_to_numpy(plain(model, x)).astype("float64")
     pairs = reference.paired_loss(M, lambda y, p: np.mean((y - p) ** 2), y, prediction).mean()
@@ -180,7 +177,7 @@ def test_labels_that_are_read_as_signs_are_paired(loss):
 
     prediction = keras.ops.convert_to_numpy(plain(model, x))
     hinge = lambda y, p: max(1 - (2 * y[0] - 1) * p[0], 0) ** power
-    np.testing.assert_allclose(scalar(value), reference.paired_loss(M, hinge, y, prediction).mean(), rtol=2e-5)
+    np.testing.assert_allclose(number(value), reference.paired_loss(M, hinge, y, prediction).mean(), rtol=2e-5)
 
 
 def test_scalar_predictions_are_paired_sample_by_sample():
@@ -194,7 +191,7 @@ def test_scalar_predictions_are_paired_sample_by_sample():
         value = MixLoss("mae", pairwise=True)(y, keras.ops.convert_to_tensor(p))
 
     expected = reference.paired_loss(M, lambda y, p: abs(y - p), y, p).mean()
-    np.testing.assert_allclose(scalar(value), expected, rtol=1e-5)
+    np.testing.assert_allclose(number(value), expected, rtol=1e-5)
 
 
 def test_a_loss_that_looks_across_the_batch_sees_one_batch():
@@ -209,7 +206,7 @@ def test_a_loss_that_looks_across_the_batch_sees_one_batch():
 
     prediction = keras.ops.convert_to_numpy(plain(model, x)).astype("float64")
     per_sample = lambda y, p: np.abs(y - p).sum() / np.linalg.norm(prediction)
-    np.testing.assert_allclose(scalar(value), reference.paired_loss(M, per_sample, y, prediction).mean(), rtol=2e-5)
+    np.testing.assert_allclose(number(value), reference.paired_loss(M, per_sample, y, prediction).mean(), rtol=2e-5)
 
 
 def test_each_term_of_a_masked_loss_has_its_own_mask():
@@ -229,7 +226,7 @@ def test_each_term_of_a_masked_loss_has_its_own_mask():
     mask = (x != 0).any(-1)
     per_sample = lambda y, p: np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
     terms = reference.paired_loss(M, per_sample, y, prediction, mask)
-    np.testing.assert_allclose(scalar(value), terms.sum() / (M @ mask).sum(), rtol=2e-5)
+    np.testing.assert_allclose(number(value), terms.sum() / (M @ mask).sum(), rtol=2e-5)
 
 
 def test_several_outputs_follow_the_same_mix(jit_compile):
@@ -273,10 +270,10 @@ def test_names_functions_and_objects_are_one_loss(loss):
     wrapped = MixLoss(loss)
     object_loss = keras.losses.SparseCategoricalCrossentropy()
 
-    assert scalar(wrapped(INDICES, model(X))) == pytest.approx(scalar(object_loss(INDICES, model(X))), rel=1e-6)
+    assert number(wrapped(INDICES, model(X))) == pytest.approx(number(object_loss(INDICES, model(X))), rel=1e-6)
     with training_step():
         prediction = model(X, training=True)
-        value, expected = (scalar(f(INDICES, prediction)) for f in (wrapped, MixLoss(object_loss)))
+        value, expected = (number(f(INDICES, prediction)) for f in (wrapped, MixLoss(object_loss)))
     assert value == pytest.approx(expected, rel=1e-6)
 
 
@@ -342,7 +339,7 @@ def test_config_round_trip(loss):
 
     y, p = RNG.dirichlet(np.ones(3), (2, 4)).astype("float32")
     assert copy.get_config() == wrapped.get_config()
-    assert scalar(copy(y, p)) == scalar(wrapped(y, p))
+    assert number(copy(y, p)) == number(wrapped(y, p))
     assert (copy.name, copy.layer, copy.pairwise) == (wrapped.name, "mix", True)
 
 

@@ -4,13 +4,12 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import EYE, ROWS, to_numpy
 from scipy import stats
 
 from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, SameClass, training_step
 
-ROWS, DEPTHS = 8, 3
-EYE = np.eye(ROWS, dtype="float32")
-to_numpy = keras.ops.convert_to_numpy
+DEPTHS = 3
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -5,11 +5,10 @@ import numpy as np
 import places
 import pytest
 import reference
+from data import EYE
 from scipy import stats
 
 from keras_mixup import MixLoss, MixUp, Nearby, OtherClass, SameClass
-
-EYE = np.eye(8, dtype="float32")
 
 
 class TestPairing:

@@ -2,11 +2,13 @@
 
 import functools
 
+import data
 import keras
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import read
 
 from keras_mixup import CutMix, MixUp
 
@@ -16,11 +18,7 @@ ID = np.eye(ROWS, dtype="float32")
 
 
 def dataset(*arrays):
-    return tf.data.Dataset.from_tensor_slices(arrays or (X, ID)).batch(BATCH)
-
-
-def read(mixed):
-    return [keras.tree.map_structure(lambda t: t.numpy(), element) for element in mixed]
+    return data.dataset(*(arrays or (X, ID)), batch=BATCH)
 
 
 def check(elements):

@@ -4,26 +4,11 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import EYE, IMAGES, check_images, to_numpy
 from scipy import stats
 
 from keras_mixup import CutMix, MixLayer, MixUp, RandomMix
 from keras_mixup.functional import Mix
-
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
-to_numpy = keras.ops.convert_to_numpy
-
-
-def check_images(x, M):
-    """Every element is the original's, the partner's or their blend by λ, and their mean share is λ."""
-    weight, other = np.diag(M)[:, None, None, None], IMAGES[reference.partners(M)]
-    own, pasted = np.isclose(x, IMAGES, atol=1e-6), np.isclose(x, other, atol=1e-6)
-    blended = np.isclose(x, weight * IMAGES + (1 - weight) * other, atol=1e-5)
-    assert (own | pasted | blended).all()
-    paste = ~blended.all(axis=(1, 2, 3))
-    np.testing.assert_allclose(own.mean(axis=(1, 2, 3))[paste], np.diag(M)[paste], atol=1e-6)
-    return paste
 
 
 class TestRandomMix:

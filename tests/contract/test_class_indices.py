@@ -6,6 +6,7 @@ import places
 import pytest
 import reference
 import tensorflow as tf
+from data import dataset
 
 from keras_mixup import CutMix, MixUp, RandomMix
 from keras_mixup.functional import encode_labels
@@ -22,25 +23,16 @@ OUT_OF_RANGE = {
 }
 
 
-def dataset(x, y):
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
-
-
 def eagerly_without_training(layer, x, y):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, layer(x, y, training=False))
 
 
 def in_map_without_training(layer, x, y):
-    return only(dataset(x, y).map(lambda x, y: layer(x, y, training=False)))
+    return places.only(dataset(x, y, batch=len(x)).map(lambda x, y: layer(x, y, training=False)))
 
 
 def in_dataset_without_training(layer, x, y):
-    return only(layer.mix_dataset(dataset(x, y), training=False))
-
-
-def only(mixed):
-    (element,) = mixed
-    return keras.tree.map_structure(lambda part: part.numpy(), element)
+    return places.only(layer.mix_dataset(dataset(x, y, batch=len(x)), training=False))
 
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -131,22 +123,12 @@ def test_what_is_compiled_by_xla_cannot_tell_and_gives_rows_of_zeros():
     """As documented: values are not known there. PyTorch refuses indices that are too large by itself."""
     labels = np.array([0, 1, -1, 255, 1], "int32")[: 3 if keras.backend.backend() == "torch" else None]
 
-    y = compiled(lambda y: encode_labels(y, CLASSES, ignore_class=1))(keras.ops.convert_to_tensor(labels))
+    y = places.compiled_function(lambda y: encode_labels(y, CLASSES, ignore_class=1))(
+        keras.ops.convert_to_tensor(labels)
+    )
 
     wanted = np.eye(256)[labels][:, :CLASSES] * (labels != 1)[:, None] * (labels >= 0)[:, None]
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(y), wanted)
-
-
-def compiled(function):
-    if keras.backend.backend() == "tensorflow":
-        return tf.function(function, jit_compile=True)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    import torch
-
-    return torch.compile(function, backend="eager")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch has a device without memory")

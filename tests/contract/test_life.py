@@ -12,15 +12,14 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from data import BACKEND, to_numpy
 
 from keras_mixup import MixLoss, MixMetric, MixUp, RandomMix
 
-BACKEND = keras.backend.backend()
 ROWS, STEPS, EPOCHS = 6, 4, 4
 EYE = np.eye(ROWS, dtype="float32")
 DATA = np.tile(EYE, (STEPS, 1))
 MARKS = np.random.default_rng(0).normal(size=(ROWS, ROWS)).astype("float32")
-to_numpy = keras.ops.convert_to_numpy
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import to_numpy
 
 from keras_mixup import CutMix, MixLoss, MixMetric, MixUp, training_step
 
 BATCH, TIME, CLASSES = 8, 4, 3
 RNG = np.random.default_rng(0)
 L = keras.losses
-to_numpy = keras.ops.convert_to_numpy
 X = RNG.normal(size=(BATCH, TIME, 5)).astype("float32")
 Y = RNG.integers(0, CLASSES, (BATCH, TIME))
 VOID = np.where(RNG.uniform(size=Y.shape) < 0.6, 255, Y)

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import BACKEND
 from places import Recorder
 
 from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
 
-BACKEND = keras.backend.backend()
 ROWS, STEPS = 6, 2
 ROWS_OF_STEPS = [slice(i * ROWS, (i + 1) * ROWS) for i in range(STEPS)]
 RNG = np.random.default_rng(0)

@@ -4,13 +4,9 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import EYE, IMAGES, ROWS, to_numpy
 
 from keras_mixup import CutMix, MixLoss, MixUp, RandomMix
-
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
-to_numpy = keras.ops.convert_to_numpy
 
 
 class TestRecipes:

@@ -7,16 +7,15 @@ import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from data import BACKEND
 
 from keras_mixup import MixUp
 
 EYE = np.eye(32, dtype="float32")
 ENGINES = pathlib.Path(__file__).parents[1] / "engines"
-BACKEND = keras.backend.backend()
 
 
 def run(engine, *arguments):

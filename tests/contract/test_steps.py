@@ -2,17 +2,16 @@
 
 import functools
 import gc
-import os
 import threading
 import weakref
 
 import keras
 import numpy as np
 import pytest
+from data import number
 
 from keras_mixup import MixLoss, MixMetric, MixUp, _steps, training_step
 
-BACKEND = os.environ["KERAS_BACKEND"]
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
 Y = np.arange(8) % 3
 
@@ -49,10 +48,6 @@ def plain_loss(model):
 def count(caught, text):
     """Other packages warn as well."""
     return sum(text in str(warning.message) for warning in caught)
-
-
-def number(x):
-    return float(keras.ops.convert_to_numpy(x))
 
 
 class TestStrayMixes:

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import EYE, ROWS
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
 from keras_mixup.functional import Mix, draw_weights, random, shares
 
-ROWS = 8
 X = np.random.default_rng(0).uniform(size=(ROWS, 6, 6, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
 NAMES = np.array([f"sample {i}" for i in range(ROWS)])
 NUMBERS = np.arange(ROWS)
 
