@@ -77,7 +77,7 @@ def test_members_can_be_assigned_before_use():
         mix.layers = [keras.layers.Dense(2)]
 
 
-@pytest.mark.parametrize("place", ["call", "mix_dataset"])
+@pytest.mark.parametrize("place", ["call", pytest.param("mix_dataset", marks=pytest.mark.slow)])
 def test_a_seed_assigned_before_use_is_that_of_the_constructor(place):
     assigned, made = MixUp(1.0, seed=1), MixUp(1.0, seed=7)
 

@@ -36,7 +36,7 @@ LABEL_KINDS = {
 }
 
 
-@pytest.fixture(params=[False, True], ids=["", "xla"])
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "xla"])
 def jit_compile(request):
     if request.param and keras.backend.backend() == "torch":
         pytest.skip("XLA is a matter of TensorFlow and JAX")
@@ -63,6 +63,7 @@ def plain(model, x):
 COMPILED = ["class indices (B,)", "one-hot", "regression (B,)"]  # in pairs, blended, and of one axis
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize(
     ("kind", "jit_compile"),
@@ -229,6 +230,7 @@ def test_each_term_of_a_masked_loss_has_its_own_mask():
     np.testing.assert_allclose(number(value), terms.sum() / (M @ mask).sum(), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_several_outputs_follow_the_same_mix(jit_compile):
     """Each output has its own loss, all of them the mix of the step; loss weights apply."""
     inputs = keras.Input((5,))
@@ -281,6 +283,7 @@ NAMES = ["mse", "huber", "poisson", "hinge", "squared_hinge", "kl_divergence", "
 ALIGNED = [((8,), (8, 1)), ((8, 4), (8, 4, 1)), ((8, 3), (8, 3)), ((8, 4, 1), (8, 4))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [*NAMES, lambda y, p: keras.ops.square(y - p)])
 @pytest.mark.parametrize("shapes", ALIGNED, ids=str)
 def test_names_and_functions_are_what_compile_makes_of_them(loss, shapes):
@@ -298,6 +301,7 @@ def test_names_and_functions_are_what_compile_makes_of_them(loss, shapes):
     assert compiled[0] == compiled[1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 def test_without_a_mix_it_is_exactly_the_wrapped_loss(jit_compile):
     """`evaluate`, and a model without a mixing layer, also in training."""
@@ -313,6 +317,7 @@ def test_without_a_mix_it_is_exactly_the_wrapped_loss(jit_compile):
     assert values[0] == values[1]
 
 
+@pytest.mark.slow
 def test_a_saved_model_needs_no_extra_word(tmp_path):
     """`load_model(path)`, and the labels go on following."""
     model = build(
@@ -359,6 +364,7 @@ def test_what_cannot_be_followed_says_so():
         MixLoss("mse", pairwise="yes")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 def test_fit_on_a_mixed_dataset_leaves_the_labels_alone():
     """In the pipeline the labels are mixed already: `MixLoss` is then the wrapped loss."""

@@ -36,6 +36,7 @@ class TestPairing:
         assert (self.Y[reference.partners(x)] == self.Y).all()
         np.testing.assert_allclose(y, np.eye(4)[self.Y], atol=1e-6)
 
+    @pytest.mark.slow
     def test_nearby_partners_are_drawn_by_the_distance_of_their_labels(self):
         y, bandwidth = np.array([0.0, 0.5, 1.0, 3.0], "float32"), 0.6
         layer, counts = MixUp(1.0, pairing=Nearby(bandwidth)), np.zeros(4)
@@ -54,6 +55,7 @@ class TestPairing:
 
         assert copy.pairing == Nearby(0.5) != Nearby(0.6)
 
+    @pytest.mark.slow
     def test_in_a_model_there_are_no_labels(self):
         model = keras.Sequential([keras.Input((8,)), MixUp(pairing=OtherClass()), keras.layers.Dense(4)])
         model.compile("sgd", MixLoss("mse"))

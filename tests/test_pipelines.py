@@ -42,7 +42,16 @@ MAPS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "calls"), [("lambda", None), ("partial", None), ("keyword", None), ("lambda", 4)])
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        ("lambda", None),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("partial", None), ("keyword", None), ("lambda", 4))
+        ),
+    ],
+)
 def test_map_mixes_every_batch_anew(kind, calls):
     """Consecutive batches and epochs differ, with parallel calls too."""
     mixed = dataset().map(MAPS[kind](MixUp(1.0, seed=0)), num_parallel_calls=calls)
@@ -55,6 +64,7 @@ def test_map_mixes_every_batch_anew(kind, calls):
     assert len({tuple(w) for w in weights}) == 6
 
 
+@pytest.mark.slow
 def test_a_sequential_map_repeats_for_a_seed():
     """The same seed gives the same epochs."""
     runs = [read(dataset().map(MAPS["lambda"](MixUp(1.0, seed=seed)))) for seed in (3, 3, 4)]
@@ -63,6 +73,7 @@ def test_a_sequential_map_repeats_for_a_seed():
     assert not equal(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_a_map_with_a_seed_from_the_data_is_pure():
     """A seed tensor in the element decides the draw."""
     seeds = tf.data.Dataset.range(3)
@@ -79,6 +90,7 @@ def test_a_map_with_a_seed_from_the_data_is_pure():
     np.testing.assert_allclose(first[1][1], y, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mix",
     [
@@ -100,6 +112,7 @@ def test_in_the_middle_of_a_pipeline(mix):
     assert len(np.unique(M.max(axis=1).round(6))) > 0.9 * len(M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [None, True, False])
 def test_a_keras_pipeline_mixes_sample_dicts(training):
     """Behind another layer; Keras' `Pipeline` trains if it is not told otherwise."""
@@ -117,6 +130,7 @@ def test_a_keras_pipeline_mixes_sample_dicts(training):
     assert (labels.max(axis=1) < 1).any() == (training is not False)
 
 
+@pytest.mark.slow
 class TestMixDataset:
     def test_it_repeats_and_epochs_differ(self):
         """Bit for bit the same in a second run, whatever the parallel calls; another draw in every epoch."""

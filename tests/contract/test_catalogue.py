@@ -130,6 +130,7 @@ def test_the_catalogue_is_whole():
     assert names(keras.metrics, keras.metrics.Metric) - BASES <= set(METRICS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss(name):
     make, y, prediction, how = LOSSES[name]
@@ -151,6 +152,7 @@ def test_loss(name):
     np.testing.assert_allclose(to_numpy(value), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # Keras' confusion matrices on JAX
 @pytest.mark.parametrize("name", METRICS)
 def test_metric(name):

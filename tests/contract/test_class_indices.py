@@ -38,10 +38,14 @@ def in_dataset_without_training(layer, x, y):
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 MISSING = {"tensorflow": (), "jax": ("int64", "uint64"), "torch": ("uint64",)}
 MIXING = [places.eager, places.in_map, places.in_parallel_dataset, places.in_numpy]
-PLAIN = [eagerly_without_training, in_map_without_training, in_dataset_without_training]
+PLAIN = [eagerly_without_training]
+PLAIN += [
+    pytest.param(place, marks=pytest.mark.slow) for place in (in_map_without_training, in_dataset_without_training)
+]
 
 
-EVERYWHERE = [("in a mask", place) for place in (places.in_parallel_dataset, *PLAIN)]
+EVERYWHERE = [("in a mask", place) for place in (places.in_parallel_dataset, eagerly_without_training)]
+EVERYWHERE += [pytest.param("in a mask", *place.values, marks=place.marks) for place in PLAIN[1:]]
 EVERYWHERE += [(kind, place) for kind in OUT_OF_RANGE for place in (places.eager, places.in_numpy, places.in_map)]
 
 
@@ -109,6 +113,7 @@ def test_an_ignored_class_needs_classes():
         MixUp(ignore_class=255)
 
 
+@pytest.mark.slow
 def test_an_empty_batch_has_no_indices_out_of_range():
     empty = np.zeros((0,), "int32")
 
@@ -119,6 +124,7 @@ def test_an_empty_batch_has_no_indices_out_of_range():
     assert y.shape == (0, 3)
 
 
+@pytest.mark.compiled
 def test_what_is_compiled_by_xla_cannot_tell_and_gives_rows_of_zeros():
     """As documented: values are not known there. PyTorch refuses indices that are too large by itself."""
     labels = np.array([0, 1, -1, 255, 1], "int32")[: 3 if keras.backend.backend() == "torch" else None]

@@ -23,6 +23,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_docstring_examples(module):
     """Each gives what it says, on this backend."""
@@ -32,6 +33,7 @@ def test_docstring_examples(module):
     assert not results.failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.strip().splitlines()[-1][:40])
 def test_readme_blocks(block, tmp_path, monkeypatch, capsys):
     """Each block runs by itself, as it is pasted; one that is for another backend says so in its first line."""

@@ -11,6 +11,8 @@ import pytest
 from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixMetric, MixUp, RandomMix, check, training_step
 from keras_mixup.functional import Mix
 
+pytestmark = pytest.mark.slow
+
 ROWS = 6
 L, M = keras.losses, keras.metrics
 SHARP = 40.0  # softmax of such scores is one-hot

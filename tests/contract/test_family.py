@@ -80,6 +80,7 @@ def test_one_seed_draws_the_same_everywhere(make, place, request):
     np.testing.assert_allclose(M_there, M, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_only_training_mixes_and_predictions_never_do(make):
     layer = make()
     model = keras.Sequential([keras.Input(IMAGES.shape[1:]), layer])
@@ -99,6 +100,7 @@ def test_dtypes(make, policy):
     assert keras.backend.standardize_dtype(M.dtype) in ("float32", "float64")
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_goes_on(make, tmp_path):
     if make is LAYERS["one's own"]:
         pytest.skip("a class of these tests, which is not registered")

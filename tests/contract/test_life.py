@@ -16,6 +16,8 @@ from data import BACKEND, to_numpy
 
 from keras_mixup import MixLoss, MixMetric, MixUp, RandomMix
 
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS, EPOCHS = 6, 4, 4
 EYE = np.eye(ROWS, dtype="float32")
 DATA = np.tile(EYE, (STEPS, 1))
@@ -85,6 +87,7 @@ def in_new_process(folder, schedule, save_freq, dies_after):
     return json.loads((folder / "record.json").read_text())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("save_freq", "schedule"), [("epoch", True), (3, False)])
 def test_a_killed_run_goes_on_where_its_backup_stopped(save_freq, schedule, tmp_path):
     """In a new process, bit for bit: the mixes of all steps, and after whole epochs the weights at the end."""

@@ -8,6 +8,8 @@ from data import to_numpy
 
 from keras_mixup import CutMix, MixLoss, MixMetric, MixUp, training_step
 
+pytestmark = pytest.mark.slow
+
 BATCH, TIME, CLASSES = 8, 4, 3
 RNG = np.random.default_rng(0)
 L = keras.losses

@@ -15,6 +15,8 @@ from places import Recorder
 
 from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
 
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS = 6, 2
 ROWS_OF_STEPS = [slice(i * ROWS, (i + 1) * ROWS) for i in range(STEPS)]
 RNG = np.random.default_rng(0)

@@ -28,6 +28,7 @@ class TestRecipes:
         expected = reference.paired_loss(M, reference.softmax_crossentropy, 0.9 * EYE + 0.1 / ROWS, logits)
         assert float(smooth(M, logits)) == pytest.approx(expected.mean(), rel=1e-5)
 
+    @pytest.mark.slow
     def test_regmixup_has_a_clean_and_a_mixed_loss(self):
         inputs, network = keras.Input((ROWS,)), keras.layers.Dense(ROWS, kernel_initializer="identity")
         model = keras.Model(inputs, {"clean": network(inputs), "mixed": network(MixUp(10.0, seed=0)(inputs))})

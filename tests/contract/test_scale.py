@@ -14,6 +14,8 @@ from data import BACKEND
 
 from keras_mixup import MixUp
 
+pytestmark = pytest.mark.slow
+
 EYE = np.eye(32, dtype="float32")
 ENGINES = pathlib.Path(__file__).parents[1] / "engines"
 
@@ -41,6 +43,7 @@ def check_mixed_once(labels):
         np.testing.assert_array_equal(np.sort(samples), np.arange(len(labels)))
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="an engine of TensorFlow")
 def test_mirrored_strategy():
     """Each replica draws its own mix, and its labels follow: the loss of the identity is 0."""
@@ -58,6 +61,7 @@ def test_mirrored_strategy():
         assert first[repeated] == second[repeated]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "torch", reason="an engine of PyTorch")
 def test_distributed_data_parallel(tmp_path):
     """Ranks draw differently although their layers, and the state that is sent around, are the same."""
@@ -134,6 +138,7 @@ SHARDED = [
 ]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "jax", reason="an engine of JAX")
 class TestShards:
     @staticmethod

@@ -19,7 +19,7 @@ Y = np.arange(8) % 3
 NOTHING_TO_FOLLOW = pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 
 
-@pytest.fixture(params=["eager", "compiled"])
+@pytest.fixture(params=["eager", pytest.param("compiled", marks=pytest.mark.slow)])
 def how(request):
     """Compile options for both ways of running a step."""
     return {"run_eagerly": request.param == "eager"}
@@ -50,6 +50,7 @@ def count(caught, text):
     return sum(text in str(warning.message) for warning in caught)
 
 
+@pytest.mark.slow
 class TestStrayMixes:
     @NOTHING_TO_FOLLOW
     def test_a_model_without_the_layer_after_one_with_it(self, how):
@@ -131,6 +132,7 @@ class TestStrayMixes:
         assert losses[0] == pytest.approx(plain_loss(build(how, mix=False)), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestPasses:
     """Clean and mixed passes in one step, by a `train_step` of one's own."""
 
@@ -187,6 +189,7 @@ class TestPasses:
         assert self.run(how, told) == pytest.approx(train(build(how)) + clean, rel=1e-5)
 
 
+@pytest.mark.slow
 class TestSeveralMixes:
     def test_two_layers_in_one_step_are_refused_with_the_ways_out(self, how):
         layers = [MixUp(1.0, name="first"), MixUp(1.0, name="second"), keras.layers.Dense(3)]
@@ -354,6 +357,7 @@ class TestBlocksInTheWrongPlace:
         with pytest.raises(RuntimeError, match=text), training_step():
             model.loss(Y, predictions)
 
+    @pytest.mark.slow
     def test_a_forward_pass_that_is_compiled_alone_is_refused_from_its_second_call_on(self):
         model = build()
         forward = compiled(model)
@@ -446,6 +450,7 @@ class TestBlocksInTheWrongPlace:
         assert "'mix' mixed outside one" in raised[0]
 
 
+@pytest.mark.slow
 class TestStepsOfOtherForms:
     """A `train_step` is known by its model, not by the names in it."""
 
@@ -490,6 +495,7 @@ class TestStepsOfOtherForms:
         assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestResultsReadTooEarly:
     """Reading the metrics of a model ends its step; a loss that comes later raises."""
 
@@ -558,6 +564,7 @@ class TestResultsReadTooEarly:
         assert losses == expected
 
 
+@pytest.mark.slow
 class TestModelsThatOverrideMetrics:
     """They do not ask the layer for its metric, so nothing tells it that a step is over."""
 
@@ -632,6 +639,7 @@ class TestModelsThatOverrideMetrics:
         assert followed.name
 
 
+@pytest.mark.slow
 class TestBuilding:
     """Keras runs a model on placeholders to learn shapes; that is no pass of a step."""
 
@@ -673,6 +681,7 @@ class TestBuilding:
         assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestMixesThatNoLossFollows:
     """The mistake of everyone who only puts the layer in: blended inputs, hard labels."""
 
@@ -823,6 +832,7 @@ class WithoutTraining(Own):
         return self.head(self.mix(x))
 
 
+@pytest.mark.slow
 class TestLossesThatMeetNoMix:
     def fit(self, model, how, loss=None):
         model.compile(keras.optimizers.SGD(0.0), loss or build().loss, **how)
@@ -875,6 +885,7 @@ class TestLossesThatMeetNoMix:
         assert self.fit(Student(lambda training: training), how) > 0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_step_stays_alive_after_it(how):
     """No mix, tracer, graph or frame is kept when `fit` returns."""
     kept = []
@@ -895,6 +906,7 @@ def test_nothing_of_a_step_stays_alive_after_it(how):
         assert all(reference() is None for reference in kept)
 
 
+@pytest.mark.slow
 def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
     """Keras warns of a model that holds layers which are not built."""
 
@@ -918,6 +930,7 @@ def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
     assert model.mix.built
 
 
+@pytest.mark.slow
 def test_the_layer_adds_nothing_to_the_logs():
     """The metric that ends a step has no result and no name in the logs."""
     assert set(build().fit(X, Y, verbose=0).history) == {"loss", "accuracy"}

@@ -34,6 +34,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("third", [NAMES, NUMBERS, NUMBERS.astype("uint8")], ids=["strings", "integers", "bytes"])
 def test_a_third_part_that_is_no_weight_is_refused_at_once(third, place):
@@ -48,6 +49,7 @@ def test_boolean_weights_are_weights(place):
     assert PLACES[place](MixUp(), X, EYE, NUMBERS > 3) is not None
 
 
+@pytest.mark.slow
 def test_the_way_to_pass_other_parts_by():
     mixup = MixUp(seed=0)
 
@@ -56,6 +58,7 @@ def test_the_way_to_pass_other_parts_by():
     assert [name.decode() for _, _, names in mixed for name in names.numpy()] == NAMES.tolist()
 
 
+@pytest.mark.slow
 class TestOneSample:
     @pytest.mark.parametrize(
         "sample",
@@ -104,6 +107,7 @@ def in_a_function(layer):
     return tf.function(lambda: layer.mix_dataset(dataset(X, EYE).batch(4)).reduce(0, lambda n, _: n + 1))()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", [shards, in_a_function])
 def test_mix_dataset_where_tensorflow_traces(use):
     """Every shard, or call, would repeat the same mixes."""
@@ -111,6 +115,7 @@ def test_mix_dataset_where_tensorflow_traces(use):
         use(MixUp(seed=0))
 
 
+@pytest.mark.slow
 def test_mixing_after_an_interleave_does_not_repeat():
     files = tf.data.Dataset.range(2).interleave(lambda _: dataset(X, EYE))
     mixed = MixUp(1.0, seed=0).mix_dataset(files.batch(4))
@@ -120,6 +125,7 @@ def test_mixing_after_an_interleave_does_not_repeat():
     assert len(set(draws)) == len(draws) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer", [MixUp(1.0, seed=0), RandomMix([MixUp(), CutMix()], seed=0)], ids=["MixUp", "RandomMix"]
 )
@@ -194,6 +200,7 @@ class TestArrays:
         with pytest.raises(TypeError, match=text):
             data.map(lambda sample: MIXUP(sample, training=True))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("layer", [CutMix, FMix, GridMix, MixUp])
     @pytest.mark.parametrize(
         ("place", "shape"),
@@ -211,6 +218,7 @@ class TestArrays:
         if issubclass(layer, CutMix | FMix | GridMix) and 0 in shape[1:3]:
             np.testing.assert_array_equal(y.max(axis=1), 1)
 
+    @pytest.mark.slow
     def test_named_tuples_stay_named(self):
         Pair = collections.namedtuple("Pair", "image target")
         data = tf.data.Dataset.from_tensor_slices(Pair(X, EYE)).batch(4)
@@ -225,6 +233,7 @@ class TestArrays:
 MIXUP = MixUp(num_classes=ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", ["map", "mix_dataset"])
 def test_batches_of_other_sizes_unknown_beforehand(use):
     spec = (tf.TensorSpec((None, 6, 6, 3)), tf.TensorSpec((None, ROWS)))
@@ -242,6 +251,7 @@ def test_a_layer_made_inside_a_map():
         dataset(X, EYE).batch(4).map(lambda x, y: MixUp()(x, y, training=True))
 
 
+@pytest.mark.slow
 class TestLength:
     @staticmethod
     def faulty():
@@ -270,6 +280,7 @@ class TestLength:
 
 
 class TestNumbers:
+    @pytest.mark.slow
     @pytest.mark.parametrize("alpha", [1e-46, 1e-40, 1.1e-38])
     def test_an_alpha_that_float32_does_not_hold_is_off_everywhere(self, alpha):
         """Compiled code takes such numbers for 0, NumPy does not: one rule."""
@@ -314,6 +325,7 @@ class NoNumber(keras.optimizers.schedules.LearningRateSchedule):
         return {}
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_keras_says_which_data_it_is_for():
     """As the docstring has it: it trains by its own default."""
     assert "`pipeline(sample, training=False)`" in MixUp.__doc__
