@@ -153,7 +153,7 @@ class TestShapes:
 
         assert layer.compute_output_shape(*shapes) == expected
 
-    def test_build_takes_them(self):
+    def test_build_takes_the_shapes_of_inputs_and_labels(self):
         for shapes in ({"inputs_shape": (2, 8), "labels_shape": (2,)}, {"inputs_shape": (2, 8)}):
             layer = MixUp(num_classes=5)
             layer.build(**shapes)

@@ -78,6 +78,7 @@ def test_the_backend_draws_what_numpy_draws():
         np.testing.assert_allclose(keras.ops.convert_to_numpy(a), b, rtol=2e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 @hypothesis.given(rows=st.integers(2, 40), parts=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_shuffled_partners_are_one_cycle_through_each_part(rows, parts, seed):
     """Following the partners from a row visits every row of its part once: nobody is its own partner."""

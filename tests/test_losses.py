@@ -255,6 +255,7 @@ def test_several_outputs_follow_the_same_mix(jit_compile):
     np.testing.assert_allclose(logs["loss"][0], expected_kind + 0.5 * expected_size, rtol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [

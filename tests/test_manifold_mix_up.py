@@ -144,7 +144,7 @@ def test_it_goes_on_where_it_stopped(tmp_path):
         assert float(to_numpy(spy.mixed)) == float(to_numpy(other.mixed))
 
 
-def test_a_loop_of_ones_own_says_where_a_step_is():
+def test_a_custom_loop_marks_its_step_with_a_block():
     model = build()
     with pytest.raises(RuntimeError, match=r"'manifold' mixes a batch at one of several depths.*training_step"):
         model(EYE, training=True)

@@ -126,7 +126,7 @@ def test_sequences_of_one_number_each_follow():
     np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-5)
 
 
-def test_reset_name_and_config():
+def test_a_wrapped_metric_resets_names_and_configures_as_the_metric():
     """The wrapper resets, names and configures as the wrapped metric."""
     metric = MixMetric(keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top2"), layer="mix", pairwise=None)
     metric.update_state(np.array([0]), np.array([[1.0, 0.0, 0.0]], "float32"))

@@ -9,7 +9,7 @@ from keras_mixup import MixUp
 from keras_mixup.functional import Mix, draw_weights
 
 
-class TestMixOfOnesOwn:
+class TestCustomMix:
     @staticmethod
     def layer(draw):
         return type("Own", (MixUp,), {"draw": draw})(1.0, seed=0)

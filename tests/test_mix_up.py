@@ -349,7 +349,7 @@ class TestSeeds:
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="transformations of PyTorch")
-def test_transformations_of_functions(images, eye):
+def test_grad_and_vmap_of_pytorch_go_through_a_pure_call(images, eye):
     import torch
 
     layer, x = MixUp(1.0), torch.tensor(images)

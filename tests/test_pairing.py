@@ -49,7 +49,7 @@ class TestPairing:
         assert counts[3] <= 3  # five bandwidths away
         assert stats.chisquare(counts[1:3], kernel / kernel.sum() * counts[1:3].sum()).pvalue > 1e-4
 
-    def test_config_and_equality(self):
+    def test_a_pairing_comes_back_from_its_config_as_its_equal(self):
         layer = MixUp(pairing=Nearby(0.5))
         copy = MixUp.from_config(layer.get_config())
 
@@ -66,7 +66,7 @@ class TestPairing:
         with pytest.raises(ValueError, match="one array"):
             MixUp(pairing=SameClass()).mix_numpy(EYE, [EYE, EYE], seed=0)
 
-    def test_other_words(self):
+    def test_an_unknown_pairing_or_a_bandwidth_of_zero_is_refused(self):
         with pytest.raises(ValueError, match="pairing"):
             MixUp(pairing="flip")
         with pytest.raises(ValueError, match="bandwidth"):

@@ -144,7 +144,7 @@ class TestMixDataset:
         assert equal(runs[0], runs[2])
         assert not equal(runs[0][0], runs[0][1])
 
-    def test_seeds_differ(self):
+    def test_other_seeds_mix_a_dataset_otherwise(self):
         a, b = (read(MixUp(1.0, seed=seed).mix_dataset(dataset())) for seed in (0, 1))
 
         assert not equal(a, b)
@@ -156,7 +156,7 @@ class TestMixDataset:
         assert mixed.cardinality() == plain.cardinality() == 3
         assert [tuple(spec.shape) for spec in mixed.element_spec] == [(None, 4, 4, 3), (None, 5)]
 
-    def test_repeat_inside_and_outside(self):
+    def test_repeated_epochs_differ_whichever_side_repeats(self):
         inside = MixUp(1.0, seed=0).mix_dataset(dataset().repeat(2))
         outside = MixUp(1.0, seed=0).mix_dataset(dataset()).repeat(2)
 
@@ -165,7 +165,7 @@ class TestMixDataset:
             assert len(elements) == 6
             assert not equal(elements[:3], elements[3:])
 
-    def test_unknown_sizes(self):
+    def test_sizes_unknown_while_the_pipeline_is_built_are_taken(self):
         """Batch, height and width unknown while the pipeline is built."""
         unknown = dataset().map(
             lambda x, y: (tf.ensure_shape(tf.py_function(lambda a: a, [x], "float32"), [None] * 4), y)
@@ -330,7 +330,7 @@ class TestMixNumpy:
 
         assert not np.array_equal(first, second)
 
-    def test_forms_and_types(self):
+    def test_mix_numpy_takes_every_form_and_gives_numpy_arrays(self):
         """Inputs alone, weights, nests and dicts, as in a call of the layer; NumPy arrays come out."""
         layer = MixUp(1.0, num_classes=4)
         y, w = np.arange(ROWS) % 4, np.ones(ROWS)

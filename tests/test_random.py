@@ -46,6 +46,7 @@ def test_uniform_is_the_same_everywhere(seed, shape):
     np.testing.assert_array_equal(draws[2].numpy(), expected)
 
 
+@pytest.mark.slow
 def test_uniform_is_uniform_and_open():
     """Kolmogorov-Smirnov, and no number is 0 or 1."""
     u = Random(_ops.NUMPY, key_of(_ops.NUMPY, 1)).uniform((400_000,))

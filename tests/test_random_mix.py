@@ -26,7 +26,7 @@ class TestRandomMix:
         weights = np.diag(M)[blended]
         assert stats.kstest(weights, stats.beta(0.8, 0.8).cdf).pvalue > 1e-4
 
-    def test_three_members(self):
+    def test_three_members_are_drawn_by_their_probabilities(self):
         class Constant(MixLayer):
             def draw(self, ops, random, shape):
                 return Mix(ops.full((shape[0],), self.weight))
@@ -53,12 +53,12 @@ class TestRandomMix:
     @pytest.mark.parametrize(
         "own", [{"seed": 1}, {"pairing": "roll"}, {"num_classes": 3}, {"probability": 0.5}, {"dominant": True}], ids=str
     )
-    def test_members_that_say_what_is_not_theirs_are_refused(self, own):
+    def test_random_mix_refuses_members_with_options_of_their_own(self, own):
         (name,) = own
         with pytest.raises(ValueError, match=rf"only how a sample is mixed.*RandomMix\(\[...\], {name}="):
             RandomMix([MixUp(1.0, **own), CutMix()])
 
-    def test_what_is_no_member(self):
+    def test_random_mix_refuses_what_is_no_mixing_layer(self):
         with pytest.raises(TypeError, match="Received: Dense"):
             RandomMix([keras.layers.Dense(3)])
         with pytest.raises(ValueError, match="sum 1"):

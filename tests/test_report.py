@@ -20,7 +20,7 @@ def build(loss, metrics=None, dropout=0.5, **options):
     return model
 
 
-def test_all_is_well():
+def test_check_finds_nothing_to_change_in_a_model_that_follows():
     report = check(build(MixLoss(CROSSENTROPY), [MixMetric("accuracy"), MixMetric("mae")]), X, Y[:, None])
 
     assert report.ok
@@ -49,6 +49,7 @@ def test_what_does_not_follow_is_named_with_its_fix():
     assert "MixMetric('accuracy')" in report.advice[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [dict, list])
 def test_one_plain_loss_among_several_outputs_is_found(form):
     inputs = keras.Input((5,))
@@ -145,7 +146,8 @@ def test_every_depth_of_a_manifold_is_shown():
     assert check(model, X, np.ones((8, 3))).layers == {"manifold": [(8, 5), (8, 7)]}
 
 
-def test_a_train_step_of_ones_own():
+@pytest.mark.slow
+def test_check_sees_a_loss_of_a_custom_compute_loss():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
@@ -229,7 +231,7 @@ def test_errors_of_the_step_come_through_and_nothing_is_changed():
     assert not model.run_eagerly
 
 
-def test_a_model_that_is_not_compiled():
+def test_a_model_that_is_not_compiled_is_refused():
     with pytest.raises(ValueError, match=r"compiled.*Received: Sequential"):
         check(keras.Sequential([keras.Input((5,)), MixUp()]), X, Y)
 

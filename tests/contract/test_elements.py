@@ -179,7 +179,7 @@ REGRESSIONS += [
 
 
 @pytest.mark.parametrize(("case", "name", "weights"), REGRESSIONS)
-def test_regression_of_each_element(case, name, weights):
+def test_a_regression_of_each_element_follows_the_owners(case, name, weights):
     """An autoencoder that gives back what it was shown, whatever axis its loss averages over."""
     w = np.linspace(0.2, 2, ROWS) if weights else None
     options, x, read = {}, images(8, 4), strided(1)

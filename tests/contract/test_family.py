@@ -12,7 +12,7 @@ from keras_mixup.functional import Mix
 
 
 class Halves(MixLayer):
-    """The right half of the partner: a mix of one's own, as README writes one."""
+    """The right half of the partner: a mix as README writes one."""
 
     def draw(self, ops, random, shape):
         column = ops.reshape(ops.arange(shape[2]), (1, 1, -1, 1))
@@ -28,7 +28,7 @@ LAYERS = {
     "RandomMix of pastes": lambda **options: RandomMix(
         [CutMix(1.0), GridMix(1.0)], probabilities=[0.3, 0.7], **options
     ),
-    "one's own": lambda **options: Halves(**options),
+    "Halves": lambda **options: Halves(**options),
 }
 
 
@@ -91,7 +91,7 @@ def test_only_training_mixes_and_predictions_never_do(make):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
-def test_dtypes(make, policy):
+def test_every_layer_computes_in_the_dtype_of_its_policy(make, policy):
     x, M = make(seed=0, dtype=policy)((IMAGES * 255).astype("uint8"), EYE, training=True)
 
     wanted = keras.dtype_policies.get(policy).compute_dtype
@@ -102,7 +102,7 @@ def test_dtypes(make, policy):
 
 @pytest.mark.slow
 def test_it_is_saved_and_goes_on(make, tmp_path):
-    if make is LAYERS["one's own"]:
+    if make is LAYERS["Halves"]:
         pytest.skip("a class of these tests, which is not registered")
     layers = [keras.Input(IMAGES.shape[1:]), make(), keras.layers.Flatten(), keras.layers.Dense(ROWS)]
     model = keras.Sequential(layers)
@@ -118,7 +118,7 @@ def test_it_is_saved_and_goes_on(make, tmp_path):
 
 
 def test_a_schedule_is_followed_in_the_model(make):
-    if make is LAYERS["one's own"] or "RandomMix" in make.__code__.co_names:
+    if make is LAYERS["Halves"] or "RandomMix" in make.__code__.co_names:
         pytest.skip("has no alpha of its own")
     layer = make(seed=0)
     layer.alpha = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.0, 1.0])

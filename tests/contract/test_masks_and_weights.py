@@ -227,7 +227,7 @@ def test_a_value_for_each_element_and_weights_of_samples(pairwise):
 
 
 @pytest.mark.parametrize("weights", [0.5, np.float32(0.5)])
-def test_one_weight_for_all(weights):
+def test_one_weight_counts_for_all_samples(weights):
     model, loss = dense_model(None), MixLoss(L.SparseCategoricalCrossentropy(True))
     with training_step():
         p = model(X, training=True)
@@ -300,7 +300,7 @@ def test_what_follows_already_is_not_wrapped_again():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others know every size")
 def test_labels_of_an_unknown_last_axis():
-    """Of a generator: a loss of one's own must say whether they are class indices, Keras' sparse loss refuses them."""
+    """Of a generator: a custom loss must say whether they are class indices, Keras' sparse loss refuses them."""
     import tensorflow as tf
 
     x, y = RNG.normal(size=(BATCH, 5)).astype("float32"), Y[:, :1]

@@ -10,7 +10,7 @@ from keras_mixup import CutMix, MixLoss, MixUp, RandomMix
 
 
 class TestRecipes:
-    def test_big_vision(self):
+    def test_the_recipe_of_big_vision_pairs_neighbours_by_one_dominant_weight(self):
         x, M = MixUp(0.2, same_on_batch=True, dominant=True, pairing="roll").mix_numpy(IMAGES, EYE, seed=0)
 
         weight = M[0, 0]

@@ -45,7 +45,7 @@ def check_mixed_once(labels):
 
 @pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="an engine of TensorFlow")
-def test_mirrored_strategy():
+def test_replicas_of_a_mirrored_strategy_draw_their_own_mixes():
     """Each replica draws its own mix, and its labels follow: the loss of the identity is 0."""
     first, second = run("mirrored"), run("mirrored")
 
@@ -63,7 +63,7 @@ def test_mirrored_strategy():
 
 @pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "torch", reason="an engine of PyTorch")
-def test_distributed_data_parallel(tmp_path):
+def test_ranks_of_distributed_data_parallel_draw_their_own_mixes(tmp_path):
     """Ranks draw differently although their layers, and the state that is sent around, are the same."""
     ranks = run("distributed_data_parallel", tmp_path / "first")
 
@@ -95,7 +95,7 @@ class TestService:
     def batches(self):
         return tf.data.Dataset.range(16).map(lambda index: (index, tf.gather(self.ROWS, index)))
 
-    def test_mixed_behind_it(self):
+    def test_a_mix_after_the_service_mixes_each_sample_once(self):
         rows = lambda dataset: dataset.map(lambda index, rows: (rows, rows))
         mixup = MixUp(1.0, dominant=True, seed=0)
 
@@ -105,7 +105,7 @@ class TestService:
             check_mixed_once(labels)
         check_draws(*[[labels.max(axis=1)] for labels in epochs])
 
-    def test_mixed_by_its_workers(self):
+    def test_workers_of_the_service_mix_by_the_number_of_the_batch(self):
         """The number of the batch is the seed, so that no two of them draw the same, and runs repeat."""
         mixup = MixUp(1.0, dominant=True, seed=0)
         mix = lambda index, rows: mixup(rows, rows, training=True, seed=index)

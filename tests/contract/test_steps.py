@@ -134,7 +134,7 @@ class TestStrayMixes:
 
 @pytest.mark.slow
 class TestPasses:
-    """Clean and mixed passes in one step, by a `train_step` of one's own."""
+    """Clean and mixed passes in one step, by a custom `train_step`."""
 
     def run(self, how, train_step):
         class Custom(keras.Model):
@@ -285,6 +285,7 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions[0])
 
+    @pytest.mark.slow
     @NOTHING_TO_FOLLOW
     def test_a_mix_of_a_callback_is_not_followed_by_the_training(self, how):
         layer, model = MixUp(1.0), build(how, mix=False, metrics=False)
@@ -296,6 +297,7 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match="outside a training step"):
             model.loss(Y, model(X))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["subclassed", "own layer", "another line"])
     def test_a_loop_without_a_block_is_refused_whatever_calls_the_layer(self, kind):
         class Block(keras.layers.Layer):
@@ -390,6 +392,7 @@ class TestBlocksInTheWrongPlace:
 
         assert number(loss) == pytest.approx(plain_loss(model), rel=1e-5)
 
+    @pytest.mark.slow
     def test_a_clean_pass_of_a_teacher_in_the_block_does_not_hide_the_mix_around_it(self, how):
         teacher = build(name="teacher_mix")
 
@@ -405,6 +408,7 @@ class TestBlocksInTheWrongPlace:
         with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
             model.train_on_batch(X, Y)
 
+    @pytest.mark.slow
     def test_a_loss_in_a_test_step_inside_a_training_step_is_refused(self, how):
         class Nested(Own):
             def test_step(self, y, y_pred):
@@ -730,7 +734,7 @@ class TestMixesThatNoLossFollows:
         with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
-    def test_a_loss_behind_its_block_in_a_step_follows(self, how):
+    def test_a_loss_after_its_block_in_a_step_follows(self, how):
         """Within one `train_step` it is clear which mix is meant."""
 
         class Behind(Own):
@@ -848,7 +852,7 @@ class TestLossesThatMeetNoMix:
         assert count(caught, "without being told") == 1
         assert count(caught, "found no mix") == 0
 
-    def test_also_without_a_mixloss(self, how):
+    def test_a_model_that_does_not_take_training_is_told_without_a_mixloss_too(self, how):
         with pytest.warns(UserWarning, match="without being told"):
             self.fit(WithoutTraining(None), how, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 

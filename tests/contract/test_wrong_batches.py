@@ -50,7 +50,7 @@ def test_boolean_weights_are_weights(place):
 
 
 @pytest.mark.slow
-def test_the_way_to_pass_other_parts_by():
+def test_other_parts_pass_by_as_the_error_says():
     mixup = MixUp(seed=0)
 
     mixed = dataset(X, EYE, NAMES).batch(4).map(lambda x, y, name: (*mixup(x, y, training=True), name))
@@ -109,7 +109,7 @@ def in_a_function(layer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("use", [shards, in_a_function])
-def test_mix_dataset_where_tensorflow_traces(use):
+def test_mix_dataset_is_refused_where_tensorflow_traces(use):
     """Every shard, or call, would repeat the same mixes."""
     with pytest.raises(ValueError, match=r"(?s)would repeat the same mixes.*interleave\(read\)\.batch\(64\)"):
         use(MixUp(seed=0))
@@ -178,20 +178,20 @@ class TestArrays:
 
     @pytest.mark.parametrize("inputs", [None, ()], ids=str)
     @pytest.mark.parametrize("place", ["call", "call without training", "mix_numpy"])
-    def test_nothing_to_mix(self, place, inputs):
+    def test_inputs_of_nothing_are_refused(self, place, inputs):
         with pytest.raises(ValueError, match=r"(?s)inputs must be an array.*Write `layer\(x\)`"):
             PLACES[place](MixUp(), inputs, EYE)
 
-    def test_labels_inside_the_inputs(self):
+    def test_labels_inside_the_inputs_are_refused(self):
         text = r"dtype int(32|64) in a tuple of 2\. Did you mean `layer\(\*batch\)`, that is `layer\(x, y\)`"
         with pytest.raises(TypeError, match=text):
             MixUp()((X, NUMBERS), training=True)
 
-    def test_arrays_given_to_mix_dataset(self):
+    def test_mix_dataset_refuses_arrays(self):
         with pytest.raises(TypeError, match=r"(?s)Received: tuple.*`mixup\.mix_numpy\(x, y, seed=0\)`"):
             MixUp().mix_dataset((X, EYE))
 
-    def test_dicts_of_tensorflow_datasets(self):
+    def test_dicts_of_tensorflow_datasets_are_refused(self):
         data = tf.data.Dataset.from_tensor_slices({"image": X, "label": NUMBERS}).batch(4)
         text = r"(?s)`dataset\.map\(lambda d: \(d\['image'\], d\['label'\]\)\)`.*`images` and `labels`"
 
@@ -207,7 +207,7 @@ class TestArrays:
         [(place, shape) for place in ("call", "mix_numpy") for shape in EMPTY] + [("mix_dataset", EMPTY[0])],
         ids=str,
     )
-    def test_images_without_elements(self, place, shape, layer):
+    def test_images_without_elements_come_out_as_they_are(self, place, shape, layer):
         """Nothing is pasted where there is nothing, and no warning of a division by 0 comes."""
         mixed = PLACES[place](layer(1.0, seed=0), np.zeros(shape, "float32"), EYE)
         x, y = next(iter(mixed)) if isinstance(mixed, tf.data.Dataset) else mixed
@@ -245,7 +245,7 @@ def test_batches_of_other_sizes_unknown_beforehand(use):
         list(mixed)
 
 
-def test_a_layer_made_inside_a_map():
+def test_a_layer_made_inside_a_map_is_refused():
     """Its random state would be lost after the function was traced."""
     with pytest.raises(ValueError, match=r"(?s)`MixUp` was made inside.*`mixup = MixUp\(\.\.\.\)`"):
         dataset(X, EYE).batch(4).map(lambda x, y: MixUp()(x, y, training=True))
