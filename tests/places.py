@@ -8,10 +8,9 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from data import BACKEND, dataset, read, to_numpy
 
 from keras_mixup import MixLoss, MixMetric
-
-to_numpy = keras.ops.convert_to_numpy
 
 
 def eager(layer, x, y):
@@ -20,33 +19,36 @@ def eager(layer, x, y):
 
 def compiled(layer, x, y):
     """`tf.function` with XLA, `jax.jit`, `torch.compile`: the layer called as a function, pure by its seed."""
-    call = lambda x, y: layer(x, y, training=True, seed=0)
+    run = compiled_function(lambda x, y: layer(x, y, training=True, seed=0))
     x, y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
-    if keras.backend.backend() == "tensorflow":
-        run = tf.function(call, jit_compile=True)
-    elif keras.backend.backend() == "jax":
-        import jax
-
-        run = jax.jit(call)
-    else:
-        import torch
-
-        run = torch.compile(call, backend="eager")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="torch._dynamo|keras")  # Dynamo's notes on Keras' own Python
         return tuple(map(to_numpy, run(x, y)))
 
 
-def in_map(layer, x, y):
-    return _only(_dataset(x, y).map(lambda x, y: layer(x, y, training=True)))
+def compiled_function(function):
+    if BACKEND == "tensorflow":
+        return tf.function(function, jit_compile=True)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    import torch
+
+    return torch.compile(function, backend="eager")  # tracing is what can go wrong; its code generator takes minutes
 
 
-def in_parallel_dataset(layer, x, y):
-    return _only(layer.mix_dataset(_dataset(x, y), num_parallel_calls=2))
+def in_map(layer, *batch):
+    return only(dataset(*batch, batch=len(batch[0])).map(lambda *batch: layer(*batch, training=True)))
 
 
-def in_numpy(layer, x, y):
-    return layer.mix_numpy(x, y, seed=0)
+def in_parallel_dataset(layer, *batch):
+    return only(layer.mix_dataset(dataset(*batch, batch=len(batch[0])), num_parallel_calls=2))
+
+
+def in_numpy(layer, *batch):
+    """As `grain`, `PyDataset` and the workers of a `DataLoader` call it."""
+    return layer.mix_numpy(*batch, seed=0)
 
 
 def in_fit(layer, x, y):
@@ -110,10 +112,7 @@ class Recorder(keras.metrics.Metric):
         return keras.ops.zeros(())
 
 
-def _dataset(x, y):
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
-
-
-def _only(dataset):
-    (element,) = list(dataset)
-    return keras.tree.map_structure(lambda part: part.numpy(), element)
+def only(mixed):
+    """The one element of a dataset."""
+    (element,) = read(mixed)
+    return element

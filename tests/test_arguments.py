@@ -77,7 +77,7 @@ def test_members_can_be_assigned_before_use():
         mix.layers = [keras.layers.Dense(2)]
 
 
-@pytest.mark.parametrize("place", ["call", "mix_dataset"])
+@pytest.mark.parametrize("place", ["call", pytest.param("mix_dataset", marks=pytest.mark.slow)])
 def test_a_seed_assigned_before_use_is_that_of_the_constructor(place):
     assigned, made = MixUp(1.0, seed=1), MixUp(1.0, seed=7)
 
@@ -153,7 +153,7 @@ class TestShapes:
 
         assert layer.compute_output_shape(*shapes) == expected
 
-    def test_build_takes_them(self):
+    def test_build_takes_the_shapes_of_inputs_and_labels(self):
         for shapes in ({"inputs_shape": (2, 8), "labels_shape": (2,)}, {"inputs_shape": (2, 8)}):
             layer = MixUp(num_classes=5)
             layer.build(**shapes)

@@ -31,6 +31,7 @@ def test_one_draw_for_all_rows_of_a_large_batch():
     np.testing.assert_array_equal(pasted, np.concatenate([x[:, :50], x[partner][:, 50:]], axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_weights_are_beta_distributed(alpha):
     """λ ~ Beta(α, α): its smaller side by Kolmogorov-Smirnov, and both sides equally often the smaller one."""
@@ -77,6 +78,7 @@ def test_the_backend_draws_what_numpy_draws():
         np.testing.assert_allclose(keras.ops.convert_to_numpy(a), b, rtol=2e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 @hypothesis.given(rows=st.integers(2, 40), parts=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_shuffled_partners_are_one_cycle_through_each_part(rows, parts, seed):
     """Following the partners from a row visits every row of its part once: nobody is its own partner."""
@@ -90,6 +92,7 @@ def test_shuffled_partners_are_one_cycle_through_each_part(rows, parts, seed):
         assert sorted(visited) == list(range(first, first + rows))
 
 
+@pytest.mark.slow
 def test_all_cycles_are_equally_likely():
     """With 4 rows there are 6 cycles; a χ² test over 6000 draws."""
     cycles = [tuple(functional.draw_partners(numpy_random(seed), 4)) for seed in range(6000)]

@@ -3,16 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from data import EYE, IMAGES, ROWS
 
 from keras_mixup import MixUp
 from keras_mixup.functional import Mix, draw_weights
 
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
 
-
-class TestMixOfOnesOwn:
+class TestCustomMix:
     @staticmethod
     def layer(draw):
         return type("Own", (MixUp,), {"draw": draw})(1.0, seed=0)

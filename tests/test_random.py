@@ -34,6 +34,7 @@ def test_threefry_gives_the_known_answers(ops, key, counter, expected):
     assert tuple(int(w[0]) for w in words) == expected
 
 
+@pytest.mark.slow
 @hypothesis.given(seed=st.integers(0, 2**32 - 1), shape=st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple))
 def test_uniform_is_the_same_everywhere(seed, shape):
     """A key gives the same numbers, bit for bit, on the backend, on NumPy and in TensorFlow."""
@@ -45,6 +46,7 @@ def test_uniform_is_the_same_everywhere(seed, shape):
     np.testing.assert_array_equal(draws[2].numpy(), expected)
 
 
+@pytest.mark.slow
 def test_uniform_is_uniform_and_open():
     """Kolmogorov-Smirnov, and no number is 0 or 1."""
     u = Random(_backend.NUMPY, key_of(_backend.NUMPY, 1)).uniform((400_000,))
@@ -69,6 +71,7 @@ def test_draws_keys_and_neighbours_are_independent():
     assert len(np.unique([s[0, :3] for s in streams], axis=0)) == len(streams)
 
 
+@pytest.mark.slow
 def test_compiled_draws_equal_eager_ones():
     """In a TensorFlow graph of unknown batch size, and under XLA, the numbers are those of NumPy."""
     expected = Random(_backend.NUMPY, np.array([5, 6])).uniform((2, 7))

@@ -58,6 +58,7 @@ READ = [(name, monitor) for name in MONITORING for monitor in MONITORS]
 READ += [(name, "loss") for name in CALLBACKS if name not in MONITORING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "monitor"), READ)
 def test_every_callback_reads_a_wrapper_as_what_it_wraps(name, monitor, tmp_path):
     """In "auto" mode, two epochs with validation data give the logs that they give without the callback."""
@@ -82,6 +83,7 @@ DIRECTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no loss followed")
 @pytest.mark.parametrize("make", DIRECTED, ids=lambda make: make().name)
 def test_more_is_better_for_a_wrapper_where_it_is_for_the_wrapped(make):

@@ -107,6 +107,7 @@ loaded()
 """
 
 
+@pytest.mark.processes
 def test_other_packages_are_loaded_only_where_they_are_used():
     """Neither importing the package nor mixing NumPy arrays loads a framework, a loader or Matplotlib.
 

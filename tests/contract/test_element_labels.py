@@ -64,6 +64,7 @@ def test_labels_of_samples_beside_a_mask_follow_by_the_share():
     assert (np.diag(y["eye"]) <= share + 1e-6).all()  # pixels of one class look alike whoever owns them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [eager, in_map])
 def test_weights_of_masks_are_those_of_the_owners(place):
     weights = np.arange(1.0, ROWS + 1, dtype="float32")

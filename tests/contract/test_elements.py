@@ -11,6 +11,8 @@ import pytest
 from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixMetric, MixUp, RandomMix, check, training_step
 from keras_mixup.functional import Mix
 
+pytestmark = pytest.mark.slow
+
 ROWS = 6
 L, M = keras.losses, keras.metrics
 SHARP = 40.0  # softmax of such scores is one-hot
@@ -178,7 +180,7 @@ REGRESSIONS += [
 
 
 @pytest.mark.parametrize(("case", "name", "weights"), REGRESSIONS)
-def test_regression_of_each_element(case, name, weights):
+def test_a_regression_of_each_element_follows_the_owners(case, name, weights):
     """An autoencoder that gives back what it was shown, whatever axis its loss averages over."""
     w = np.linspace(0.2, 2, ROWS) if weights else None
     options, x, read = {}, images(8, 4), strided(1)

@@ -4,13 +4,15 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import to_numpy
 
 from keras_mixup import CutMix, MixLoss, MixMetric, MixUp, training_step
+
+pytestmark = pytest.mark.slow
 
 BATCH, TIME, CLASSES = 8, 4, 3
 RNG = np.random.default_rng(0)
 L = keras.losses
-to_numpy = keras.ops.convert_to_numpy
 X = RNG.normal(size=(BATCH, TIME, 5)).astype("float32")
 Y = RNG.integers(0, CLASSES, (BATCH, TIME))
 VOID = np.where(RNG.uniform(size=Y.shape) < 0.6, 255, Y)
@@ -225,7 +227,7 @@ def test_a_value_for_each_element_and_weights_of_samples(pairwise):
 
 
 @pytest.mark.parametrize("weights", [0.5, np.float32(0.5)])
-def test_one_weight_for_all(weights):
+def test_one_weight_counts_for_all_samples(weights):
     model, loss = dense_model(None), MixLoss(L.SparseCategoricalCrossentropy(True))
     with training_step():
         p = model(X, training=True)
@@ -298,7 +300,7 @@ def test_what_follows_already_is_not_wrapped_again():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others know every size")
 def test_labels_of_an_unknown_last_axis():
-    """Of a generator: a loss of one's own must say whether they are class indices, Keras' sparse loss refuses them."""
+    """Of a generator: a custom loss must say whether they are class indices, Keras' sparse loss refuses them."""
     import tensorflow as tf
 
     x, y = RNG.normal(size=(BATCH, 5)).astype("float32"), Y[:, :1]

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import BACKEND
 from places import Recorder
 
 from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
 
-BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS = 6, 2
 ROWS_OF_STEPS = [slice(i * ROWS, (i + 1) * ROWS) for i in range(STEPS)]
 RNG = np.random.default_rng(0)
@@ -173,7 +175,7 @@ def fit(case, **options):
 
 
 def loop(case):
-    """A loop of one's own, compiled where the framework compiles functions."""
+    """A custom loop, compiled where the framework compiles functions."""
     losses = [float(loss) for loss in LOOPS[BACKEND](case.model, case.loss, batches(case))]
     return means(losses)
 
@@ -280,7 +282,7 @@ def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, 
     case = kind()
 
     if mode == "loop" and isinstance(case.loss, dict):
-        pytest.skip("a loop of one's own adds its losses by hand")
+        pytest.skip("a custom loop adds its losses by hand")
 
     losses = MODES[mode](case)
 

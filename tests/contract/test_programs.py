@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from keras_mixup import MixLoss, MixUp, _step, training_step
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 100))
 
 

@@ -2,19 +2,18 @@
 
 import functools
 import gc
-import os
 import threading
 import weakref
 
 import keras
 import numpy as np
 import pytest
+from data import number
 
 from keras_mixup import MixLoss, MixMetric, MixUp, training_step
 from keras_mixup._step import _open, _running
 from keras_mixup._step._record import Record
 
-BACKEND = os.environ["KERAS_BACKEND"]
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
 Y = np.arange(8) % 3
 
@@ -22,7 +21,7 @@ Y = np.arange(8) % 3
 NOTHING_TO_FOLLOW = pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 
 
-@pytest.fixture(params=["eager", "compiled"])
+@pytest.fixture(params=["eager", pytest.param("compiled", marks=pytest.mark.slow)])
 def how(request):
     """Compile options for both ways of running a step."""
     return {"run_eagerly": request.param == "eager"}
@@ -53,10 +52,7 @@ def count(caught, text):
     return sum(text in str(warning.message) for warning in caught)
 
 
-def number(x):
-    return float(keras.ops.convert_to_numpy(x))
-
-
+@pytest.mark.slow
 class TestStrayMixes:
     @NOTHING_TO_FOLLOW
     def test_a_model_without_the_layer_after_one_with_it(self, how):
@@ -138,8 +134,9 @@ class TestStrayMixes:
         assert losses[0] == pytest.approx(plain_loss(build(how, mix=False)), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestPasses:
-    """Clean and mixed passes in one step, by a `train_step` of one's own."""
+    """Clean and mixed passes in one step, by a custom `train_step`."""
 
     def run(self, how, train_step):
         class Custom(keras.Model):
@@ -194,6 +191,7 @@ class TestPasses:
         assert self.run(how, told) == pytest.approx(train(build(how)) + clean, rel=1e-5)
 
 
+@pytest.mark.slow
 class TestSeveralMixes:
     def test_two_layers_in_one_step_are_refused_with_the_ways_out(self, how):
         layers = [MixUp(1.0, name="first"), MixUp(1.0, name="second"), keras.layers.Dense(3)]
@@ -289,6 +287,7 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions[0])
 
+    @pytest.mark.slow
     @NOTHING_TO_FOLLOW
     def test_a_mix_of_a_callback_is_not_followed_by_the_training(self, how):
         layer, model = MixUp(1.0), build(how, mix=False, metrics=False)
@@ -300,6 +299,7 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match="outside a training step"):
             model.loss(Y, model(X))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["subclassed", "own layer", "another line"])
     def test_a_loop_without_a_block_is_refused_whatever_calls_the_layer(self, kind):
         class Block(keras.layers.Layer):
@@ -361,6 +361,7 @@ class TestBlocksInTheWrongPlace:
         with pytest.raises(RuntimeError, match=text), training_step():
             model.loss(Y, predictions)
 
+    @pytest.mark.slow
     def test_a_forward_pass_that_is_compiled_alone_is_refused_from_its_second_call_on(self):
         model = build()
         forward = compiled(model)
@@ -393,6 +394,7 @@ class TestBlocksInTheWrongPlace:
 
         assert number(loss) == pytest.approx(plain_loss(model), rel=1e-5)
 
+    @pytest.mark.slow
     def test_a_clean_pass_of_a_teacher_in_the_block_does_not_hide_the_mix_around_it(self, how):
         teacher = build(name="teacher_mix")
 
@@ -408,6 +410,7 @@ class TestBlocksInTheWrongPlace:
         with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
             model.train_on_batch(X, Y)
 
+    @pytest.mark.slow
     def test_a_loss_in_a_test_step_inside_a_training_step_is_refused(self, how):
         class Nested(Own):
             def test_step(self, y, y_pred):
@@ -453,6 +456,7 @@ class TestBlocksInTheWrongPlace:
         assert "'mix' mixed outside one" in raised[0]
 
 
+@pytest.mark.slow
 class TestStepsOfOtherForms:
     """A `train_step` is known by its model, not by the names in it."""
 
@@ -497,6 +501,7 @@ class TestStepsOfOtherForms:
         assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestResultsReadTooEarly:
     """Reading the metrics of a model ends its step; a loss that comes later raises."""
 
@@ -565,6 +570,7 @@ class TestResultsReadTooEarly:
         assert losses == expected
 
 
+@pytest.mark.slow
 class TestModelsThatOverrideMetrics:
     """They do not ask the layer for its metric, so nothing tells it that a step is over."""
 
@@ -639,6 +645,7 @@ class TestModelsThatOverrideMetrics:
         assert followed.name
 
 
+@pytest.mark.slow
 class TestBuilding:
     """Keras runs a model on placeholders to learn shapes; that is no pass of a step."""
 
@@ -680,6 +687,7 @@ class TestBuilding:
         assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestMixesThatNoLossFollows:
     """The mistake of everyone who only puts the layer in: blended inputs, hard labels."""
 
@@ -728,7 +736,7 @@ class TestMixesThatNoLossFollows:
         with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
-    def test_a_loss_behind_its_block_in_a_step_follows(self, how):
+    def test_a_loss_after_its_block_in_a_step_follows(self, how):
         """Within one `train_step` it is clear which mix is meant."""
 
         class Behind(Own):
@@ -830,6 +838,7 @@ class WithoutTraining(Own):
         return self.head(self.mix(x))
 
 
+@pytest.mark.slow
 class TestLossesThatMeetNoMix:
     def fit(self, model, how, loss=None):
         model.compile(keras.optimizers.SGD(0.0), loss or build().loss, **how)
@@ -847,7 +856,7 @@ class TestLossesThatMeetNoMix:
         assert count(caught, "without being told") == 1
         assert count(caught, "found no mix") == 0
 
-    def test_also_without_a_mixloss(self, how):
+    def test_a_model_that_does_not_take_training_is_told_without_a_mixloss_too(self, how):
         with pytest.warns(UserWarning, match="without being told"):
             self.fit(WithoutTraining(None), how, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
@@ -884,6 +893,7 @@ class TestLossesThatMeetNoMix:
         assert self.fit(Student(lambda training: training), how) > 0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_step_stays_alive_after_it(how):
     """No mix, tracer, graph or frame is kept when `fit` returns."""
     kept = []
@@ -904,6 +914,7 @@ def test_nothing_of_a_step_stays_alive_after_it(how):
         assert all(reference() is None for reference in kept)
 
 
+@pytest.mark.slow
 def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
     """Keras warns of a model that holds layers which are not built."""
 
@@ -927,6 +938,7 @@ def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
     assert model.mix.built
 
 
+@pytest.mark.slow
 def test_the_layer_adds_nothing_to_the_logs():
     """The metric that ends a step has no result and no name in the logs."""
     assert set(build().fit(X, Y, verbose=0).history) == {"loss", "accuracy"}
