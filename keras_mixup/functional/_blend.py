@@ -36,10 +36,11 @@ def blend(x: Any, mix: Mix, dtype: str | None = None) -> Any:
     if not mix.partners:
         raise TypeError("A mix needs its partners: `Mix(weight=..., partner=...)`, both of shape (batch,).")
     if mix.elements is None:
-        rowwise, of_rows = blend_rows, mix.shares
+        rowwise, of_rows = functools.partial(blend_rows, dtype=dtype), mix.shares
+    elif mix.owner is None:
+        rowwise, of_rows = functools.partial(_paste_rows, dtype=dtype), (mix.keep,)
     else:
-        rowwise, of_rows = _paste_rows if mix.owner is None else _collect_rows, (mix.elements,)
-    rowwise = functools.partial(rowwise, dtype=dtype)
+        rowwise, of_rows = functools.partial(_collect_rows, dtype=dtype), (mix.owner,)
 
     def blend_array(leaf):
         return _backend.in_one_pass(rowwise, leaf, mix.partners, of_rows, mix.locality)

@@ -3,6 +3,7 @@
 import contextlib
 import random as python_random
 import threading
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ class RandomState:
     """
 
     def __init__(self, seed):
-        self.generator = None
+        self.generator: Any = None
         self._words = None  # state read from a pickle; moved to the device on first use
         self._lock = threading.Lock()  # threads of a loader take the next state one after another
         self.restart(seed)
@@ -88,6 +89,7 @@ def _source(key, step=None, replica=None):
 
 def source_on_numpy(seed):
     """The random source of a batch of NumPy arrays: for an integer, a tuple of integers, or a NumPy generator."""
+    key: Any
     if isinstance(seed, np.random.Generator):
         key = seed.integers(0, 2**32, 2, dtype="uint32")
     elif isinstance(seed, tuple):
