@@ -81,13 +81,3 @@ def no_step(what, where, number):
         f"{what} is a schedule, and {where} has no training step to follow. Give a number, {number}, or put the layer "
         "into the model, where the schedule is followed."
     )
-
-
-def static_shape(leaf):
-    """The shape as a tuple, `None` for unknown sizes; `None` for what is no dense array of known rank."""
-    if type(leaf).__name__ in ("RaggedTensor", "RaggedTensorSpec", "SparseTensor", "SparseTensorSpec"):
-        return None
-    try:
-        return tuple(leaf.shape)
-    except (AttributeError, ValueError):  # a Python number; a TensorFlow tensor of unknown rank
-        return None

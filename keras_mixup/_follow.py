@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _backend, _grid, _label_checks
+from keras_mixup import _backend, _grid
 from keras_mixup.functional import blend, blend_element_labels, blend_labels
 from keras_mixup.functional._blend import others_of
 from keras_mixup.functional._labels import check_weight_rank
-from keras_mixup.functional._mix import element_shares, trailing
+from keras_mixup.functional._mix import element_shares
 
 
 def like_predictions(y_true, y_pred):
@@ -60,7 +60,7 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
         class_axes: tuple, the axes of labels like the predictions along which lie classes; `None` if nobody knows.
         by: `"sample"`, `"element"`, or `None` to decide by the shapes.
     """
-    _label_checks.check_batch(mix, y_pred)
+    _check_batch(mix, y_pred)
     ops = _backend.KERAS
     y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
     place = None
@@ -69,7 +69,7 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
         try:
             place = _grid.find(parts, labels, predictions, class_axes, forced=by == "element")
         except _grid.Unclear:
-            raise _label_checks.unclear(follower, parts, labels, predictions) from None
+            raise _unclear(follower, parts, labels, predictions) from None
     if place is None:
         return Case(mix.by_sample(), y_true, y_pred, "sample")
     averaged = place.labels if class_axes is None else ()
@@ -130,10 +130,10 @@ def shares_of(case, shape, class_axis=-1):
     ops, shares = _backend.KERAS, element_shares(case.mix) or case.mix.shares
     if len(shares[0].shape) == len(shape) + 1:
         if shares[0].shape[class_axis] != 1:
-            raise _label_checks.averaged(case.y_pred.shape, shape)
+            raise averaged(case.y_pred.shape, shape)
         shares = [ops.squeeze(share, class_axis) for share in shares]
     if len(shares[0].shape) > len(shape):
-        raise _label_checks.averaged(case.y_pred.shape, shape)
+        raise averaged(case.y_pred.shape, shape)
     return [over_shape(share, shape) for share in shares]
 
 
@@ -149,7 +149,7 @@ def weights_of(case, sample_weight, shape):
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     check_weight_rank(w.shape, shape)
-    w = trailing(ops, w, len(shape))
+    w = _backend.trailing(ops, w, len(shape))
     return [w, *others_of(w, case.mix)]
 
 
@@ -173,7 +173,7 @@ def over_shape(x, shape):
     On PyTorch Keras multiplies weights in place: they may be no view.
     """
     ops = _backend.KERAS
-    return ops.copy(ops.broadcast_to(trailing(ops, x, len(shape)), shape))
+    return ops.copy(ops.broadcast_to(_backend.trailing(ops, x, len(shape)), shape))
 
 
 def _rowwise(sample_weight, y_true):
@@ -232,3 +232,64 @@ class _WriteMask(keras.layers.Layer):
 
 # Made once, and outside of the steps: `torch.compile` cannot trace how a Keras layer is made.
 _READ_MASK, _WRITE_MASK = _ReadMask(), _WriteMask()
+
+
+def _check_batch(mix, y_pred):
+    """A mix of as many rows as the predictions have."""
+    rows, batch = mix.weight.shape[0], y_pred.shape[0]
+    if rows is not None and batch is not None and rows != batch:
+        raise ValueError(
+            f"The mix of this step has {rows} rows, the predictions have {batch}. A loss can follow a mix only row "
+            "by row. If the model folds other axes into the batch axis after the mixing layer, or splits it, mix "
+            "in the input pipeline instead: `mixup.mix_dataset(dataset)`."
+        )
+
+
+def _unclear(follower, keep, labels, predictions):
+    """The error where shapes do not tell which element of the inputs a label belongs to."""
+    parts = tuple("any" if axis and size == 1 else size for axis, size in enumerate(keep))
+    name = type(follower).__name__
+    received = (
+        f"Received: parts pasted in inputs of shape {shape_text(parts)}, labels of shape {shape_text(labels)}, "
+        f"predictions of shape {shape_text(predictions)}.\n"
+    )
+    if follower.by == "element":
+        return ValueError(
+            f"`{name}` {follower.name!r} was told by='element', but the labels do not lie on the grid of the inputs, "
+            f"at an integer stride, or flattened in row-major order. {received}"
+            "Options: bring predictions and labels to the size of the inputs, or to a size that divides it, with the "
+            f"classes along the last axis; `{name}(..., by='sample')`, one λ for all labels of a sample."
+        )
+    return ValueError(
+        f"`{name}` {follower.name!r} cannot tell whether, and how, its labels belong to the pasted elements of the "
+        f"inputs. {received}"
+        f"Options: `{name}(..., by='element')` for a label for each element, which follows its owner; "
+        f"`{name}(..., by='sample')` for labels of whole samples, which follow by λ. By element the sizes must be "
+        "those of the inputs, or divide them."
+    )
+
+
+def averaged(predictions, values):
+    return ValueError(
+        "Labels follow by element here, but the loss or metric averages over elements that come from different "
+        f"samples. Received: predictions of shape {shape_text(predictions)}, values of shape {shape_text(values)}.\n"
+        "Options: a loss with a value for each element; labels with the shape of the predictions, without sample "
+        "weights, `pairwise=False`; `by='sample'`, one λ for all labels of a sample."
+    )
+
+
+def check_blendable(follower, labels, predictions):
+    """Class indices are not blended: between class 3 and class 8 lies no class."""
+    if len(labels) == len(predictions) - 1 and predictions[-1] != 1:
+        raise ValueError(
+            f"`{type(follower).__name__}` {follower.name!r} was told pairwise=False, and class indices cannot be "
+            f"blended.\nReceived: labels of shape {shape_text(labels)}, predictions of shape "
+            f"{shape_text(predictions)}.\n"
+            "Options: leave `pairwise` out; or one-hot labels, `keras.ops.one_hot(y, num_classes)`."
+        )
+
+
+def shape_text(shape):
+    return (
+        "(" + ", ".join("?" if size is None else str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
+    )

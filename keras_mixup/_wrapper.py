@@ -55,3 +55,11 @@ class Wrapper:
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, cls.wraps: keras.saving.deserialize_keras_object(config[cls.wraps])})
+
+
+def check_not_wrapped(wrapper, wrapped):
+    """What is wrapped twice would follow twice."""
+    if isinstance(wrapped, type(wrapper)):
+        raise TypeError(
+            f"`{type(wrapper).__name__}` wraps a plain loss or metric. Received: {wrapped!r}. Use it as it is."
+        )

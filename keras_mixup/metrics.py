@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import keras
 
-from keras_mixup import _follow, _label_checks, _step
-from keras_mixup._wrapper import Wrapper
+from keras_mixup import _follow, _step
+from keras_mixup._wrapper import Wrapper, check_not_wrapped
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -48,14 +48,14 @@ class MixMetric(Wrapper, keras.metrics.Metric):
     defaults: ClassVar = {"layer": None, "pairwise": True, "by": None}
 
     def __init__(self, metric, *, layer=None, pairwise=True, by=None, name=None):
-        _label_checks.check_not_wrapped(self, metric)
+        check_not_wrapped(self, metric)
         inner = _as_metric(metric)
         super().__init__(name=name or inner.name, dtype=inner.dtype)
         self.metric = inner
         self._remember(metric, layer, pairwise, by)
         check_metric(inner, self.pairwise)
         if self.pairwise is not False:
-            _label_checks.check_pairs_of_metric(inner, _no_pairs(inner))
+            _check_pairs(inner, _no_pairs(inner))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         mix = _step.mix_to_follow(self)
@@ -77,7 +77,7 @@ class MixMetric(Wrapper, keras.metrics.Metric):
 
     def _blends(self, case, sample_weight):
         if self.pairwise is False:
-            _label_checks.check_blendable(self, tuple(case.y_true.shape), tuple(case.y_pred.shape))
+            _follow.check_blendable(self, tuple(case.y_true.shape), tuple(case.y_pred.shape))
         return _follow.can_blend(case, sample_weight) if self.pairwise is None else not self.pairwise
 
     def _aligned(self, y_true, y_pred, sample_weight):
@@ -172,4 +172,14 @@ def check_metric(metric, pairwise):
         raise ValueError(
             f"Metric {metric.name!r} counts in {metric.dtype}, and would cut the weights λ and 1 - λ of the two label "
             f'sets to 0. Let it count in floats: `{type(metric).__name__}(..., dtype="float32")`.'
+        )
+
+
+def _check_pairs(metric, refused):
+    """A metric that keeps its meaning when it is updated with both label sets."""
+    if refused:
+        raise ValueError(
+            f"Metric {metric.name!r} {refused}, so it cannot be updated with both label sets of a mix. Received: "
+            f"pairwise=True, the default.\nOptions: blended labels, `MixMetric({type(metric).__name__}(...), "
+            "pairwise=False)`; or measure it on clean data only, in `evaluate`."
         )

@@ -201,9 +201,10 @@ def check_pairing(name, pairing):
     return pairing
 
 
-def named(pairing):
-    """The pairing of this name; an object as it is."""
-    return NAMED[pairing] if isinstance(pairing, str) else pairing
+def draw(pairing, batch):
+    """Draws the partners by a pairing or its name. Returns them, and how near they are where that is known."""
+    pairing = NAMED.get(pairing, pairing) if isinstance(pairing, str) else pairing
+    return pairing.draw(batch), pairing.locality(batch) if hasattr(pairing, "locality") else None
 
 
 def draw_partners(random: Any, batch: Any, pairing: str = "shuffle", shards: int = 1) -> Any:

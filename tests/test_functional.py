@@ -222,3 +222,18 @@ def draw(batch, seed, alpha=1.0):
 def matrix(mix):
     eye = np.eye(len(mix.weight))
     return mix.weight[:, None] * eye + mix.shares[1][:, None] * eye[mix.partner]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's compiler takes arguments apart")
+def test_a_compiled_function_returns_a_mix():
+    """A mix may be drawn in one compiled function and blended in another."""
+    import jax
+
+    mix = jax.jit(lambda seed: draw_on(functional.random_source(seed)))(0)
+    blended = jax.jit(functional.blend)(np.eye(4, dtype="float32"), mix)
+
+    np.testing.assert_allclose(blended, matrix(mix), atol=1e-6)
+
+
+def draw_on(random):
+    return Mix(functional.draw_weights(random, (4,), 1.0), partner=functional.draw_partners(random, 4))

@@ -1,4 +1,4 @@
-"""`keras_mixup.functional._random`: the generator that every draw comes from."""
+"""`keras_mixup._random`: the generator that every draw comes from."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy import stats
 
 from keras_mixup import _backend, functional
-from keras_mixup.functional._random import Random, key_of, threefry
+from keras_mixup._random import Random, key_of, threefry
 
 PLACES = {"keras": _backend.KERAS, "numpy": _backend.NUMPY, "tensorflow": _backend.tensorflow_ops()}
 KNOWN_ANSWERS = [  # key, counter, output: of the authors' reference implementation, Random123's kat_vectors

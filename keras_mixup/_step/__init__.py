@@ -21,8 +21,8 @@ from keras_mixup._step._calls import no_step, record_clean, record_labelled, rec
 from keras_mixup._step._end import EndOfStep, lack_of_training, mixing_layers
 from keras_mixup._step._follow import mix_to_follow
 from keras_mixup._step._no_mix import lack_of_mix
-from keras_mixup._step._open import forget, is_building, watch
 from keras_mixup._step._repeat import is_repeated, mix_to_repeat
+from keras_mixup._step._running import forget, is_building, watch
 from keras_mixup._step._unfollowed import followers
 
 __all__ = [

@@ -1,6 +1,6 @@
 """Find the mix that a loss or metric follows."""
 
-from keras_mixup._step import _no_mix, _open
+from keras_mixup._step import _no_mix, _running
 
 SEVERAL = (
     "Expected one mix in each step, because a loss cannot tell layers in series from layers in parallel.\n"
@@ -35,8 +35,8 @@ def mix_to_follow(follower):
     Raises:
         RuntimeError: if there are several, or none can be told to be the right one.
     """
-    step = _open.current().step
-    records = _open.records_in(step)
+    step = _running.current().step
+    records = _running.records_in(step)
     mixed = [record for record in records.values() if record.mixes]
     if not mixed:
         _no_mix.check_mixed_nowhere(follower, step, records)
@@ -51,9 +51,9 @@ def _only_one(mixed, name):
     """The record of the layer of this name, or the only one if no name is given."""
     named = [record for record in mixed if name in (None, record.name)]
     if not named:
-        raise RuntimeError(UNKNOWN.format(name=name, names=_open.names_of(mixed)))
+        raise RuntimeError(UNKNOWN.format(name=name, names=_running.names_of(mixed)))
     if len(named) > 1:
-        raise RuntimeError(SEVERAL.format(names=_open.names_of(named), first=named[0].name))
+        raise RuntimeError(SEVERAL.format(names=_running.names_of(named), first=named[0].name))
     return named[0]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from keras_mixup._step import _closed, _open, _running
+from keras_mixup._step import _closed, _running
 
 ELSEWHERE = (
     "`{name}` was called in a step of its own (a `with training_step():` block, a nested `test_step`) without a mix.\n"
@@ -72,14 +72,14 @@ def check_mixed_nowhere(follower, step, records):
 
 def lack_of_mix(name):
     """Says why the loss `name` meets no mix in the step that runs; `None` if that may well be right."""
-    step = _open.current().step
-    records = _open.records_in(step)
-    if _open.is_watched() or any(record.training_not_given for record in records.values()):
+    step = _running.current().step
+    records = _running.records_in(step)
+    if _running.is_watched() or any(record.training_not_given for record in records.values()):
         return None
     if _running.is_training(step):
         clean = [record for record in records.values() if record.clean]
         text = TOLD_NOT if clean else NEVER_MET
-        return text.format(name=name, names=_open.names_of(clean))
+        return text.format(name=name, names=_running.names_of(clean))
     if step in _running.blocks.open and not records:
         return EMPTY_BLOCK.format(name=name)
     return None
@@ -87,10 +87,10 @@ def lack_of_mix(name):
 
 def _check_not_stray(follower):
     """Outside any step, once a layer has mixed outside one, or while another thread is in a step with a mix."""
-    threads = _running.running_threads() if _open.steps else ()
-    mixed = [*_open.stray_layers, *_open.mixed_in(threads)]
+    threads = _running.running_threads() if _running.steps else ()
+    mixed = [*_running.stray_layers, *_running.mixed_in(threads)]
     if mixed:
-        raise RuntimeError(STRAY.format(name=type(follower).__name__, names=_open.names_of(mixed)))
+        raise RuntimeError(STRAY.format(name=type(follower).__name__, names=_running.names_of(mixed)))
 
 
 def _check_not_around(follower, step, records):
@@ -98,19 +98,19 @@ def _check_not_around(follower, step, records):
     is_block = step in _running.blocks.open
     if records and not is_block:
         return
-    own = _open.mixed_in({threading.get_ident()})
+    own = _running.mixed_in({threading.get_ident()})
     around = [record for record in own if record.key not in records]
     if around:
-        raise RuntimeError(ELSEWHERE.format(name=type(follower).__name__, names=_open.names_of(around)))
-    if _open.stray_layers and is_block and not records:
-        names = _open.names_of(_open.stray_layers)
+        raise RuntimeError(ELSEWHERE.format(name=type(follower).__name__, names=_running.names_of(around)))
+    if _running.stray_layers and is_block and not records:
+        names = _running.names_of(_running.stray_layers)
         raise RuntimeError(BEFORE_BLOCK.format(name=type(follower).__name__, names=names))
 
 
 def _check_not_over(follower, step, records):
     """In a step whose mix ended with a block inside it, or when the metrics were read."""
     if records.followed_in_blocks:
-        names = _open.names_of(records.followed_in_blocks)
+        names = _running.names_of(records.followed_in_blocks)
         raise RuntimeError(AFTER_BLOCK.format(name=type(follower).__name__, names=names))
     late = _closed.names_in_closed(step)
     if late:

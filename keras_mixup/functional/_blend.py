@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_mixup import _backend
-from keras_mixup.functional._mix import Mix, trailing
+from keras_mixup.functional._mix import Mix
 
 
 def blend(x: Any, mix: Mix, dtype: str | None = None) -> Any:
@@ -48,6 +48,11 @@ def blend(x: Any, mix: Mix, dtype: str | None = None) -> Any:
     return keras.tree.map_structure(blend_array, x)
 
 
+def blend_samples(x, mix, dtype):
+    """Blends an array by the shares of its samples."""
+    return blend_rows(x, others_of(x, mix), *mix.shares, dtype=dtype)
+
+
 def others_of(x, mix):
     """`x[partner]` for each partner."""
     return [_backend.take_rows(x, partner, mix.locality) for partner in mix.partners]
@@ -60,7 +65,7 @@ def blend_rows(x, others, *shares, dtype=None):
     """
     ops, dtype = _backend.ops_for(x), _result_dtype(x, dtype)
     wide = _backend.widened(dtype)
-    own, *weights = (trailing(ops, ops.cast(share, wide), len(x.shape)) for share in shares)
+    own, *weights = (_backend.trailing(ops, ops.cast(share, wide), len(x.shape)) for share in shares)
     mixed = ops.weighted_sum(ops.cast(x, wide), own, ops.cast(others[0], wide), weights[0])
     for other, weight in zip(others[1:], weights[1:], strict=True):
         mixed = mixed + weight * ops.cast(other, wide)

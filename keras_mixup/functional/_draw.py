@@ -3,7 +3,7 @@
 from typing import Any
 
 from keras_mixup import _arguments, _backend
-from keras_mixup.functional._random import Random, key_of
+from keras_mixup._random import Random, key_of
 
 
 def random_source(seed: Any, like: Any = None) -> Random:
@@ -37,7 +37,10 @@ def draw_weights(random: Random, shape: tuple, alpha: Any) -> tuple[Any, Any]:
         alpha: Float >= 0, a schedule, or a scalar tensor. 0 means no mixing, λ = 1.
     """
     ops = random.ops
-    alpha = random.value(_arguments.check_number("alpha", alpha) if _arguments.static_shape(alpha) is None else alpha)
+    is_checked = isinstance(alpha, float) and 0 <= alpha <= 3.4e38
+    if not is_checked and _backend.static_shape(alpha) is None:
+        alpha = _arguments.check_number("alpha", alpha)
+    alpha = random.value(alpha)
     uniform = random.uniform((2, *shape))
     u, v = uniform[0], uniform[1]
     alpha = ops.cast(alpha, "float32")

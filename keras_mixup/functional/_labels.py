@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_mixup import _backend
-from keras_mixup.functional._blend import blend, blend_rows, others_of
-from keras_mixup.functional._mix import Mix, trailing
+from keras_mixup.functional._blend import blend, blend_rows, blend_samples, others_of
+from keras_mixup.functional._mix import Mix
 
 
 def blend_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> Any:
@@ -29,7 +29,7 @@ def blend_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> Any:
     """
 
     def blend_array(x):
-        return blend_rows(x, others_of(x, mix), *mix.shares, dtype=_label_dtype(x))
+        return blend_samples(x, mix, _backend.widened(_backend.dtype_of(x)))
 
     if sample_weight is None:
         return keras.tree.map_structure(blend_array, labels)
@@ -55,9 +55,9 @@ def blend_element_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> tu
         The labels, and the weights of their elements, `None` if there are none.
     """
     if sample_weight is None:
-        return blend(labels, mix, _label_dtype(labels)), None
+        return blend(labels, mix, _backend.widened(_backend.dtype_of(labels))), None
     ops, elements = _backend.ops_for(labels), mix.by_element()
-    weight = trailing(ops, ops.cast(sample_weight, "float32"), len(elements.weight.shape))
+    weight = _backend.trailing(ops, ops.cast(sample_weight, "float32"), len(elements.weight.shape))
     weight = ops.copy(ops.broadcast_to(weight, ops.shape(elements.weight)))
     labels, weight = blend_labels(labels, elements, weight)
     return labels, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
@@ -103,21 +103,17 @@ def _one_hot(y, num_classes, ignore_class):
 
 
 def _blend_weighted(y, mix, sample_weight):
-    ops, dtype = _backend.ops_for(y), _label_dtype(y)
+    ops, dtype = _backend.ops_for(y), _backend.widened(_backend.dtype_of(y))
     w = ops.cast(sample_weight, dtype)
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     check_weight_rank(w.shape, y.shape)
-    shares = [trailing(ops, ops.cast(share, dtype), len(w.shape)) for share in mix.shares]
+    shares = [_backend.trailing(ops, ops.cast(share, dtype), len(w.shape)) for share in mix.shares]
     parts = [share * weight for share, weight in zip(shares, (w, *others_of(w, mix)), strict=True)]
     counts = sum(parts) != 0  # samples that all have weight 0 are blended plainly: their loss is not counted
     parts = [ops.where(counts, part, share) for part, share in zip(parts, shares, strict=True)]
     total = sum(parts)
     return blend_rows(y, others_of(y, mix), *(part / total for part in parts), dtype=dtype)
-
-
-def _label_dtype(y):
-    return _backend.widened(_backend.dtype_of(y))
 
 
 def check_classes(ops, indices, num_classes):

@@ -32,6 +32,11 @@ class Mix:
         locality: set by the layers, for batches that are sharded over several devices.
         weight: the short way for two samples: floating `(batch,)`, λ.
         partner: the short way for two samples: integer `(batch,)`, the row that is mixed in.
+
+    Attributes:
+        weight: λ, the share of the original, `shares[0]`.
+        partner: the first of the partners, `None` if there are none yet.
+        elements: `keep` or `owner`; `None` if whole samples are blended.
     """
 
     def __init__(
@@ -52,30 +57,18 @@ class Mix:
         elif not isinstance(shares, tuple | list):  # λ alone
             shares = _shares(shares, partners, keep, owner)
         self.shares = shares
+        self.weight = shares[0]
         self.partners = partners
+        self.partner = partners[0] if partners else None
         self.keep = keep
         self.owner = owner
+        self.elements = owner if keep is None else keep
         self.locality = locality
 
     def replace(self, **parts: Any) -> "Mix":
         """The same mix with other parts."""
         kept = {name: getattr(self, name) for name in PARTS}
         return Mix(**{**kept, **parts})
-
-    @property
-    def weight(self):
-        """λ, the share of the original sample, `(batch,)`."""
-        return self.shares[0]
-
-    @property
-    def partner(self):
-        """The row that is mixed in, `(batch,)`; the first of several. `None` if there is none yet."""
-        return self.partners[0] if self.partners else None
-
-    @property
-    def elements(self):
-        """`keep` or `owner`: which sample each element comes from; `None` if whole samples are blended."""
-        return self.owner if self.keep is None else self.keep
 
     def with_elements(self, elements):
         """The same mix for other elements, such as those of labels."""
@@ -91,6 +84,18 @@ class Mix:
 
 
 PARTS = ("shares", "partners", "keep", "owner", "locality")
+
+
+def _flatten(mix):
+    return (mix.shares, mix.partners, mix.keep, mix.owner), mix.locality
+
+
+def _unflatten(locality, parts):
+    shares, partners, keep, owner = parts
+    return Mix(shares, partners, keep, owner, locality)
+
+
+_backend.register_tree(Mix, _flatten, _unflatten)
 
 
 def _shares(weight, partners, keep, owner):
@@ -133,13 +138,12 @@ def _means(parts):
     return ops.where(empty, total, sums[0]) / total, *(part / total for part in sums[1:])
 
 
-def is_mixed(ops, mix):
-    """Whether anything of another row is mixed into each row, `(batch,)`."""
-    rows = _rows(ops, mix)
-    mixed = False
+def gated(ops, mix, chosen=None):
+    """The mix for the rows that are `chosen`, all by default. Rows that take nothing are their own partners."""
+    rows, mixed = _rows(ops, mix), False
     for partner, share in zip(mix.partners, mix.shares[1:], strict=True):
         mixed = ops.logical_or(mixed, ops.logical_and(partner != rows, share > 0))
-    return mixed
+    return only_where(ops, mixed if chosen is None else ops.logical_and(mixed, chosen), mix)
 
 
 def only_where(ops, mixed, mix):
@@ -149,7 +153,7 @@ def only_where(ops, mixed, mix):
     elements = mix.elements
     if elements is not None:
         own_elements = ops.ones_like(elements) if mix.owner is None else ops.zeros_like(elements)
-        elements = ops.where(trailing(ops, mixed, len(elements.shape)), elements, own_elements)
+        elements = ops.where(_backend.trailing(ops, mixed, len(elements.shape)), elements, own_elements)
         mix = mix.with_elements(elements)
     return mix.replace(
         shares=(
@@ -195,7 +199,7 @@ def choose(ops, condition, mix, other):
     first, second = (_elements(ops, one, rank, owned) for one in (mix, other))
     if _backend.dtype_of(first) != _backend.dtype_of(second):
         first, second = ops.cast(first, "float32"), ops.cast(second, "float32")
-    elements = ops.where(trailing(ops, condition, rank), first, second)
+    elements = ops.where(_backend.trailing(ops, condition, rank), first, second)
     return chosen.replace(**{"owner" if owned else "keep": elements})
 
 
@@ -207,7 +211,7 @@ def _padded(ops, mix, count):
 def _elements(ops, mix, rank, owned):
     """The elements of a mix, of λ where whole samples are blended; as numbers of samples if they must be `owned`."""
     if not owned:
-        return trailing(ops, mix.weight, rank) if mix.keep is None else mix.keep
+        return _backend.trailing(ops, mix.weight, rank) if mix.keep is None else mix.keep
     if mix.owner is not None:
         return mix.owner
     if mix.keep is None or _backend.dtype_of(mix.keep) != "bool":
@@ -221,8 +225,3 @@ def _elements(ops, mix, rank, owned):
 def _rows(ops, mix):
     partner = mix.partners[0]
     return ops.cast(ops.arange(ops.shape(partner)[0]), _backend.dtype_of(partner))
-
-
-def trailing(ops, x, rank):
-    """`x` with axes of size 1 after its own, up to `rank`."""
-    return ops.reshape(x, tuple(ops.shape(x)) + (1,) * (rank - len(x.shape)))

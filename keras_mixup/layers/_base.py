@@ -7,7 +7,7 @@ import keras
 
 from keras_mixup import _arguments, _backend, _step, pairing
 from keras_mixup.functional import Mix
-from keras_mixup.functional._mix import dominant, is_mixed, only_where
+from keras_mixup.functional._mix import dominant, gated
 from keras_mixup.layers._argument import Argument, revive, serialize
 from keras_mixup.layers._batch import Batch
 from keras_mixup.layers._random_state import RandomState
@@ -84,7 +84,7 @@ class MixBase(keras.layers.Layer):
         rank, received = len(batch.shape), type(mix).__name__
         if isinstance(mix, Mix):
             arrays = {"weight": mix.weight, "partner": mix.partner, "keep": mix.keep, "owner": mix.owner}
-            shapes = {name: _arguments.static_shape(x) for name, x in arrays.items() if x is not None}
+            shapes = {name: _backend.static_shape(x) for name, x in arrays.items() if x is not None}
             ranks = {name: rank if name in ("keep", "owner") else 1 for name in shapes}
             if all(shape is not None and len(shape) == ranks[name] for name, shape in shapes.items()):
                 return mix
@@ -110,16 +110,15 @@ class MixBase(keras.layers.Layer):
     def _draw_gated(self, batch, random, labels=lambda: None):
         """The draw, with its partners; rows that the gate leaves out are their own partners."""
         view = BatchView(batch, random, pair_by=self.pairing, same_on_batch=self.same_on_batch, labels=labels)
-        mix, ops = self.draw_checked(view), view.ops
+        mix = self.draw_checked(view)
         if not mix.partners:
-            mix = mix.replace(partners=(view.partner,) * (len(mix.shares) - 1), locality=view.locality)
+            mix = view.paired(mix)
         if self.dominant:
-            mix = dominant(ops, mix)
-        mixed = is_mixed(ops, mix)
-        if self.probability != 1.0:
-            chance = random.uniform((1 if self.same_on_batch else view.rows,))
-            mixed = ops.logical_and(mixed, chance < random.value(self.probability))
-        return only_where(ops, mixed, mix)
+            mix = dominant(view.ops, mix)
+        if self.probability == 1.0:
+            return gated(view.ops, mix)
+        chance = random.uniform((1 if self.same_on_batch else view.rows,))
+        return gated(view.ops, mix, chance < random.value(self.probability))
 
     def _draw_on_backend(self, batch, random, labels=lambda: None):
         """The draw as tensors of the Keras backend."""
@@ -133,7 +132,7 @@ class MixBase(keras.layers.Layer):
         )
 
     def _check_pairing_without_labels(self):
-        if getattr(pairing.named(self.pairing), "needs_labels", True):
+        if not isinstance(self.pairing, str) and getattr(self.pairing, "needs_labels", True):
             raise ValueError(
                 f"Layer {self.name!r} pairs samples by their labels (pairing={type(self.pairing).__name__}(...)), and "
                 "in a model the labels are not there.\nOptions:\n  the input pipeline, `mixup.mix_dataset(dataset)`\n"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_mixup import _arguments, _backend
+from keras_mixup import _backend
 from keras_mixup.functional import Mix, blend, blend_labels, encode_labels
 from keras_mixup.layers._element_labels import blend_pasted
 
@@ -57,11 +57,21 @@ class Batch(NamedTuple):
         """The labels with class indices as one-hot rows, `None` if there are none."""
         return None if self.labels is None else encode_labels(self.labels, num_classes, ignore_class)
 
-    def mixed(self, mix: Mix, labels, dtype):
-        """The mixed batch: inputs blended into `dtype`, masks pasted, labels blended with their weights.
+    def check_mixable(self, num_classes):
+        """Refuses what cannot be mixed."""
+        check_rows(self.leaves())
+        check_inputs(self.inputs)
+        check_labels(self.labels, num_classes)
 
-        `labels` are those of the batch, encoded.
-        """
+    def check_unmixed(self, num_classes):
+        """Refuses what would fail beside mixed batches of the same form."""
+        check_rows(self.leaves())
+        if num_classes is not None:
+            check_labels(self.labels, num_classes)
+
+    def mixed(self, mix: Mix, num_classes, ignore_class, dtype):
+        """The mixed batch: inputs blended into `dtype`, masks pasted, labels encoded and blended with their weights."""
+        labels = self.encoded(num_classes, ignore_class)
         batch = self._replace(inputs=blend(self.inputs, mix, dtype), masks=blend(self.masks, mix))
         if labels is None:
             return batch
@@ -152,6 +162,12 @@ def _check_weights(batch):
             )
 
 
+def check_before_keras(pastes, inputs=None, labels=None, sample_weight=None, training=None, seed=None, **others):
+    """Looks at the arguments of a call before Keras converts them to tensors."""
+    check_not_masked((inputs, labels, sample_weight))
+    check_numbers(unpack(inputs, labels, sample_weight, pastes=pastes).leaves())
+
+
 def check_not_masked(nest):
     """The mask of a NumPy array would be lost."""
     if any(isinstance(x, np.ma.MaskedArray) for x in keras.tree.flatten(nest)):
@@ -179,7 +195,7 @@ def check_rows(leaves):
     """
     known: dict[int, str] = {}
     for word, leaf in leaves:
-        shape = _arguments.static_shape(leaf)
+        shape = _backend.static_shape(leaf)
         if isinstance(leaf, int | float) or shape == ():
             raise ValueError(
                 f"{word} must be arrays with a batch axis. Received: {_described(leaf)}. Lists are read as nests of "
@@ -206,7 +222,7 @@ _BATCH_FIRST = (
 
 
 def _described(leaf):
-    shape = _arguments.static_shape(leaf)
+    shape = _backend.static_shape(leaf)
     return f"{type(leaf).__name__} of shape {shape}" if shape is not None else f"{leaf!r:.80} ({type(leaf).__name__})"
 
 

@@ -4,9 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_mixup import _arguments
+from keras_mixup import _arguments, _backend
 from keras_mixup.functional import Mix, draw_weights
-from keras_mixup.functional._mix import trailing
 from keras_mixup.layers._argument import Argument
 from keras_mixup.layers._paste import PasteLayer
 
@@ -130,5 +129,5 @@ def _between(ops, begin, end, axis, shape):
     """Whether the elements along an axis lie in [begin, end) of their row, in the rank of the inputs."""
     along = (1,) * axis + (-1,) + (1,) * (len(shape) - axis - 1)
     place = ops.reshape(ops.cast(ops.arange(shape[axis]), "float32"), along)
-    begin, end = (trailing(ops, x, len(shape)) for x in (begin, end))
+    begin, end = (_backend.trailing(ops, x, len(shape)) for x in (begin, end))
     return ops.logical_and(place >= begin, place < end)

@@ -106,7 +106,7 @@ class ManifoldMixUp(HasAlpha, MixBase):
         if _backend.in_tf_data(inputs):
             raise ValueError(_only_hidden("a `tf.data` map"))
         self._check_pairing_without_labels()
-        return batch.mixed(self._mix_of_call(batch), None, self.compute_dtype).inputs
+        return batch.mixed(self._mix_of_call(batch), None, None, self.compute_dtype).inputs
 
     def draw(self, batch):
         return Mix(draw_weights(batch.random, batch.shape[:1], self.alpha))

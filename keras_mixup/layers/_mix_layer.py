@@ -71,36 +71,28 @@ class MixLayer(MixBase):
         _check_ignore_class(ignore_class, num_classes)
 
     def __call__(self, *args, **kwargs):
-        self._check_before_keras(*args, **kwargs)
+        _batch.check_before_keras(self.pastes, *args, **kwargs)
         if not self._used:
             self._used = True
         if _backend.is_foreign((args, kwargs)):  # Keras can compute nothing there, its own `__call__` neither
             return _backend.as_written(self.call)(*args, **kwargs)
-        self._put_on_device()
+        if self.seed_generator is None:
+            self._put_on_device()
         return super().__call__(*args, **kwargs)
 
-    def _check_before_keras(self, inputs=None, labels=None, sample_weight=None, training=None, seed=None, **others):
-        """Looks at the arguments before Keras converts them to tensors."""
-        _batch.check_not_masked((inputs, labels, sample_weight))
-        _batch.check_numbers(self._unpack(inputs, labels, sample_weight).leaves())
-
     def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
-        batch = self._unpack(inputs, labels, sample_weight)
+        batch = _batch.unpack(inputs, labels, sample_weight, pastes=self.pastes)
         # Keras 3.16 does not hand `training` on when a backward pass runs a rematerialised model again.
         if training or (training is None and _step.is_repeated(self)):
-            return self._train(batch, seed).repack()
+            self.check_batch(batch)
+            if _backend.in_tf_data(batch.inputs):
+                return self._mix(batch, _pipelines.source_in_map(self, batch, seed)).repack()
+            return self._apply(batch, self._mix_of_step(batch, seed)).repack()
         if training is None and batch.labels is not None and not _step.is_building():
             warnings.warn(TRAINING_NOT_GIVEN, stacklevel=2)
         if batch.labels is None:
             _step.record_clean(self, training_given=training is not None)
         return self._pass_through(batch).repack()
-
-    def _train(self, batch, seed):
-        self.check_batch(batch)
-        if _backend.in_tf_data(batch.inputs):
-            random = _pipelines.source_in_map(self, batch, seed)
-            return self._mix(batch, random)
-        return self._apply(batch, self._mix_of_step(batch, seed))
 
     def _mix_of_step(self, batch, seed):
         """The mix of this call, which a backward pass that calls the layer again gets once more."""
@@ -110,15 +102,13 @@ class MixLayer(MixBase):
         # With a seed the second draw is the first.
         mix = None if seed is not None and not follows else _step.mix_to_repeat(self)
         if mix is None:
-            mix = self._draw_on_backend(batch, self._source(seed), functools.partial(self._encoded, batch))
+            random = self._random_state.next() if seed is None else self._source_of_call(seed)
+            mix = self._draw_on_backend(batch, random, functools.partial(self._encoded, batch))
             record = _step.record_mix if follows else _step.record_labelled
             record(self, mix, batch.shapes())
         return mix
 
-    def _source(self, seed):
-        """The random source of a call in a model or a loop."""
-        if seed is None:
-            return self._random_state.next()
+    def _source_of_call(self, seed):
         self.check_use("a call with `seed`")
         return source_of_call(seed)
 
@@ -127,28 +117,21 @@ class MixLayer(MixBase):
         return self._apply(batch, self._draw_gated(batch, random, functools.partial(self._encoded, batch)), dtype)
 
     def _apply(self, batch, mix, dtype=None):
-        return batch.mixed(mix, self._encoded(batch), dtype or self.compute_dtype)
+        return batch.mixed(mix, self.num_classes, self.ignore_class, dtype or self.compute_dtype)
 
     def _pass_through(self, batch, dtype=None):
         """The batch as it is, in the dtypes of a mixed one."""
-        _batch.check_rows(batch.leaves())
-        if self.num_classes is not None:
-            _batch.check_labels(batch.labels, self.num_classes)
+        batch.check_unmixed(self.num_classes)
         return batch.unmixed(self._encoded(batch), dtype or self.compute_dtype)
-
-    def _unpack(self, *arguments):
-        return _batch.unpack(*arguments, pastes=self.pastes)
 
     def _encoded(self, batch):
         return batch.encoded(self.num_classes, self.ignore_class)
 
     def check_batch(self, batch):
-        _batch.check_rows(batch.leaves())
-        _batch.check_inputs(batch.inputs)
-        _batch.check_labels(batch.labels, self.num_classes)
+        batch.check_mixable(self.num_classes)
 
     def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
-        batch = self._unpack(inputs, labels, sample_weight)
+        batch = _batch.unpack(inputs, labels, sample_weight, pastes=self.pastes)
         self.check_batch(batch)
 
         def of_inputs(x):

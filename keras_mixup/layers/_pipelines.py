@@ -5,8 +5,8 @@ import warnings
 import keras
 import numpy as np
 
-from keras_mixup import _arguments, _backend
-from keras_mixup.functional._random import Random, key_of
+from keras_mixup import _backend
+from keras_mixup._random import Random, key_of
 from keras_mixup.layers import _batch
 from keras_mixup.layers._random_state import source_on_numpy
 
@@ -17,18 +17,18 @@ def mix_dataset(layer, dataset, training, num_parallel_calls, dtype):
     """See `MixLayer.mix_dataset`."""
     layer.check_use("`mix_dataset`")
     _check_dataset(dataset)
-    spec = layer._unpack(*arguments_of(dataset.element_spec))
-    layer.check_batch(spec) if training else _batch.check_rows(spec.leaves())
+    spec = _batch.unpack(*arguments_of(dataset.element_spec), pastes=layer.pastes)
+    layer.check_batch(spec) if training else spec.check_unmixed(None)
     warn_of_one_sample(spec)
     dtype = _batch.check_dtype(dtype or layer.compute_dtype, spec.inputs)
     layer._used = True
 
     def plain(*element):
         element = element if len(element) > 1 else element[0]
-        return _like(element, layer._pass_through(layer._unpack(*arguments_of(element)), dtype))
+        return _like(element, layer._pass_through(_batch.unpack(*arguments_of(element), pastes=layer.pastes), dtype))
 
     def mix(key, element):
-        batch = layer._unpack(*arguments_of(element))
+        batch = _batch.unpack(*arguments_of(element), pastes=layer.pastes)
         layer.check_batch(batch)
         ops = _backend.ops_for(batch.inputs)
         return _like(element, layer._mix(batch, Random(ops, ops.stack(key)), dtype))
@@ -50,7 +50,7 @@ def mix_numpy(layer, arguments, seed, training, dtype):
     """See `MixLayer.mix_numpy`."""
     layer.check_use("`mix_numpy`")
     _batch.check_not_masked(arguments)
-    batch = layer._unpack(*map(_as_arrays, arguments))
+    batch = _batch.unpack(*map(_as_arrays, arguments), pastes=layer.pastes)
     dtype = _batch.check_dtype(dtype or layer.compute_dtype, batch.inputs)
     if not training:
         return layer._pass_through(batch, dtype).repack()
@@ -118,7 +118,7 @@ def warn_of_one_sample(batch):
     has speak for a sample, see `_is_one_sample`.
     """
     nests = [nest for nest in (batch.inputs, batch.labels) if nest is not None]
-    shapes = [[_arguments.static_shape(x) for x in keras.tree.flatten(nest)] for nest in nests]
+    shapes = [[_backend.static_shape(x) for x in keras.tree.flatten(nest)] for nest in nests]
     if any(None in shape for nest in shapes for shape in nest):
         return
     dtypes = [_backend.dtype_of(x) for x in keras.tree.flatten(batch.inputs)]

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_mixup import _arguments, _backend
-from keras_mixup.functional._random import Random, key_of, key_of_replica
+from keras_mixup._random import Random, key_of, key_of_replica
 
 
 class RandomState:

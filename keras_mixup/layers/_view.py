@@ -25,7 +25,7 @@ class BatchView:
     def __init__(self, batch, random, *, pair_by, same_on_batch, labels):
         self._batch = batch
         self._labels = labels
-        self._pairing = pairing.named(pair_by)
+        self._pairing = pair_by
         self.random = random
         self.ops = random.ops
         first = keras.tree.flatten(batch.inputs)[0]
@@ -44,15 +44,20 @@ class BatchView:
         labels = self._labels()
         return None if labels is None else keras.tree.map_structure(self.ops.from_keras, labels)
 
-    @functools.cached_property
+    @property
     def partner(self):
         """The partner of each row, `(batch,)` integers, drawn by the layer's `pairing`."""
-        return self._pairing.draw(self)
+        return self._pairs[0]
+
+    def paired(self, mix):
+        """The mix with the partners that `draw` left out."""
+        partner, locality = self._pairs
+        return mix.replace(partners=(partner,) * (len(mix.shares) - 1), locality=locality)
 
     @functools.cached_property
-    def locality(self):
-        """How near the partners are, where that is known."""
-        return self._pairing.locality(self) if hasattr(self._pairing, "locality") else None
+    def _pairs(self):
+        """The partner of each row, and how near they are, where that is known."""
+        return pairing.draw(self._pairing, self)
 
     @functools.cached_property
     def shards(self):

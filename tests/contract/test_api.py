@@ -27,8 +27,8 @@ REQUIRED = {
 }
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_backend", "_arguments", "_step", "pairing", "functional"]
-ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
+ORDER = ["_backend", "_arguments", "_random", "_step", "pairing", "functional"]
+ORDER += ["_grid", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
 ORDER += ["loaders", "model_check", "plotting"]
 
 

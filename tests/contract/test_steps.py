@@ -11,7 +11,7 @@ import pytest
 from data import number
 
 from keras_mixup import MixLoss, MixMetric, MixUp, training_step
-from keras_mixup._step import _open, _running
+from keras_mixup._step import _running
 from keras_mixup._step._record import Record
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
@@ -349,7 +349,7 @@ class TestLoopsByHand:
 
         assert number(inner) != number(loss)
         assert not _running.blocks.open
-        assert not _open.steps
+        assert not _running.steps
 
 
 class TestBlocksInTheWrongPlace:
@@ -909,7 +909,7 @@ def test_nothing_of_a_step_stays_alive_after_it(how):
     gc.collect()
 
     assert kept
-    assert not _open.steps
+    assert not _running.steps
     if keras.backend.backend() != "tensorflow" or how["run_eagerly"]:  # a compiled TensorFlow model keeps its graph
         assert all(reference() is None for reference in kept)
 

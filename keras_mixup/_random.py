@@ -93,7 +93,7 @@ def _words(seed):
 
 def check_seed_of_call(seed):
     """An integer, or an integer tensor of shape `()` or `(2,)`."""
-    shape = _arguments.static_shape(seed)
+    shape = _backend.static_shape(seed)
     if isinstance(seed, int) and not isinstance(seed, bool):
         return
     if shape not in ((), (2,)) or not _backend.is_integer(_backend.dtype_of(seed)):
