@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
 
@@ -86,7 +86,15 @@ class MixLoss(Wrapper, keras.losses.Loss):
     wraps = "loss"
     defaults: ClassVar = {"layer": None, "pairwise": None, "by": None}
 
-    def __init__(self, loss, *, layer=None, pairwise=None, by=None, name=None):
+    def __init__(
+        self,
+        loss: Any,
+        *,
+        layer: str | None = None,
+        pairwise: bool | None = None,
+        by: Literal["sample", "element"] | None = None,
+        name: str | None = None,
+    ):
         check_not_wrapped(self, loss)
         self.loss = _as_loss(loss)
         super().__init__(name=name or self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)

@@ -1,6 +1,6 @@
 """`MixMetric`: any Keras metric, with labels that follow the mix made in this step."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 
@@ -47,7 +47,15 @@ class MixMetric(Wrapper, keras.metrics.Metric):
     wraps = "metric"
     defaults: ClassVar = {"layer": None, "pairwise": True, "by": None}
 
-    def __init__(self, metric, *, layer=None, pairwise=True, by=None, name=None):
+    def __init__(
+        self,
+        metric: Any,
+        *,
+        layer: str | None = None,
+        pairwise: bool | None = True,
+        by: Literal["sample", "element"] | None = None,
+        name: str | None = None,
+    ):
         check_not_wrapped(self, metric)
         inner = _as_metric(metric)
         super().__init__(name=name or inner.name, dtype=inner.dtype)

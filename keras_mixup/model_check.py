@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,14 +25,14 @@ class Report(NamedTuple):
             `"sample"`, one λ for all labels of a sample, or by `"element"`, each label by the owner of its element.
     """
 
-    layers: dict
-    losses: dict
-    metrics: dict
-    advice: list
-    by: dict
+    layers: dict[str, list]
+    losses: dict[str, str | None]
+    metrics: dict[str, str | None]
+    advice: list[str]
+    by: dict[str, dict[str, str | None]]
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether there is nothing to change."""
         return not self.advice
 
@@ -55,7 +55,7 @@ class Report(NamedTuple):
         return _rows(rows, str)
 
 
-def check(model, x, y=None, sample_weight=None):
+def check(model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None) -> Report:
     """Runs one training step on a batch, and reports what was mixed and which losses and metrics followed.
 
     Variables of the model, its optimizer and its metrics are as before when it returns, the random states of its

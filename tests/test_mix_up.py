@@ -3,6 +3,7 @@
 import itertools
 
 import keras
+import models
 import numpy as np
 import places
 import pytest
@@ -367,13 +368,13 @@ class TestSchedules:
     def test_alpha_follows_its_schedule_by_the_training_calls(self, images, eye, numpy):
         """Off for three steps, then on: compiled in `fit`, without retracing, and not counted by other calls."""
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.0, 1.0])
-        model = places.recording_model(MixUp(alpha=schedule, seed=0), images, eye)
+        model = models.recording_model(MixUp(alpha=schedule, seed=0), images, eye)
         model.predict(images, verbose=0)
 
         mixed = []
         for _ in range(5):
             model.train_on_batch(images, eye)
-            mixed.append(not np.allclose(places.recorded(model, images)[1], eye))
+            mixed.append(not np.allclose(models.recorded(model, images)[1], eye))
 
         assert mixed == [False, False, False, True, True]
 
@@ -425,7 +426,7 @@ class TestState:
     @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
     def test_the_random_state_is_saved_and_restored(self, suffix, images, eye, tmp_path):
         """A loaded model draws what the saved one draws next."""
-        build = lambda seed: places.recording_model(MixUp(1.0, seed=seed), images, eye)
+        build = lambda seed: models.recording_model(MixUp(1.0, seed=seed), images, eye)
         model = build(0)
         model.train_on_batch(images, eye)
         path = tmp_path / f"model{suffix}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from keras_mixup import _arguments
-from keras_mixup.layers._argument import Argument, serialize
+from keras_mixup.layers._argument import Argument, Number, serialize
 
 
 class HasAlpha:
@@ -11,7 +11,7 @@ class HasAlpha:
 
     alpha = Argument(_arguments.check_number)
 
-    def __init__(self, alpha: Any, **options: Any):
+    def __init__(self, alpha: Number, **options: Any):
         super().__init__(**options)
         self.alpha = alpha
 

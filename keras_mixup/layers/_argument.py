@@ -1,6 +1,29 @@
 """Arguments of layers: checked when they are assigned, fixed once the layer has been used."""
 
+from typing import Any, Literal, Protocol, TypedDict
+
 import keras
+
+from keras_mixup.pairing import Pairing
+
+
+class Schedule(Protocol):
+    """A `keras.optimizers.schedules.LearningRateSchedule`, which has no types of its own."""
+
+    def __call__(self, step: Any) -> Any: ...
+
+
+Number = float | Schedule
+PairingOrName = Literal["shuffle", "roll", "local"] | Pairing
+
+
+class LayerOptions(TypedDict, total=False):
+    """The arguments of every Keras layer."""
+
+    name: str | None
+    dtype: Any
+    trainable: bool
+    activity_regularizer: Any
 
 
 class Argument:

@@ -1,14 +1,14 @@
 """What all layers share that mix: arguments, the gate, the random state."""
 
 import contextvars
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
 from keras_mixup import _arguments, _backend, _step, pairing
 from keras_mixup.functional import Mix
 from keras_mixup.functional._mix import dominant, gated
-from keras_mixup.layers._argument import Argument, revive, serialize
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName, revive, serialize
 from keras_mixup.layers._batch import Batch
 from keras_mixup.layers._random_state import RandomState
 from keras_mixup.layers._view import BatchView
@@ -36,12 +36,12 @@ class MixBase(keras.layers.Layer):
     def __init__(
         self,
         *,
-        probability: Any = 1.0,
+        probability: Number = 1.0,
         same_on_batch: bool = False,
-        pairing: Any = "shuffle",
+        pairing: PairingOrName = "shuffle",
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         _check_made_outside(type(self).__name__)
         # Never rematerialised: a second draw in the backward pass would be another mix.

@@ -1,12 +1,12 @@
 """`CutMix`: a box of another sample, pasted."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from keras_mixup import _arguments, _backend
 from keras_mixup.functional import Mix, draw_weights
-from keras_mixup.layers._argument import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._paste import PasteLayer
 
 
@@ -75,19 +75,19 @@ class CutMix(PasteLayer):
 
     def __init__(
         self,
-        alpha: Any = 1.0,
+        alpha: Number = 1.0,
         *,
         box_share: tuple[float, float] = (0.0, 1.0),
-        axes: Any = None,
+        axes: tuple[int, ...] | list[int] | None = None,
         data_format: str | None = None,
-        probability: Any = 1.0,
+        probability: Number = 1.0,
         same_on_batch: bool = False,
-        pairing: Any = "shuffle",
+        pairing: PairingOrName = "shuffle",
         num_classes: int | None = None,
         ignore_class: int | None = None,
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
             alpha,

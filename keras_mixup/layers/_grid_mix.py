@@ -1,12 +1,12 @@
 """`GridMix`: cells of a grid, pasted."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from keras_mixup import _arguments
 from keras_mixup.functional import draw_weights
-from keras_mixup.layers._argument import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._paste import PasteLayer
 
 MOST_CELLS = 1024  # along an axis: each sample has as many random numbers as the grid has cells
@@ -43,19 +43,19 @@ class GridMix(PasteLayer):
 
     def __init__(
         self,
-        alpha: Any = 1.0,
+        alpha: Number = 1.0,
         *,
         cells: int = 4,
-        axes: Any = None,
+        axes: tuple[int, ...] | list[int] | None = None,
         data_format: str | None = None,
-        probability: Any = 1.0,
+        probability: Number = 1.0,
         same_on_batch: bool = False,
-        pairing: Any = "shuffle",
+        pairing: PairingOrName = "shuffle",
         num_classes: int | None = None,
         ignore_class: int | None = None,
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
             alpha,

@@ -1,7 +1,7 @@
 """`ManifoldMixUp`: mixup of hidden states, at one of several depths."""
 
 import contextlib
-from typing import Any
+from typing import Unpack
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from keras_mixup.functional import Mix, draw_weights
 from keras_mixup.functional._mix import only_where
 from keras_mixup.layers import _batch
 from keras_mixup.layers._alpha import HasAlpha
-from keras_mixup.layers._argument import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._base import MixBase
 
 
@@ -67,15 +67,15 @@ class ManifoldMixUp(HasAlpha, MixBase):
 
     def __init__(
         self,
-        alpha: Any = 2.0,
+        alpha: Number = 2.0,
         *,
         num_positions: int,
-        probability: Any = 1.0,
+        probability: Number = 1.0,
         same_on_batch: bool = False,
-        pairing: Any = "shuffle",
+        pairing: PairingOrName = "shuffle",
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
             alpha,

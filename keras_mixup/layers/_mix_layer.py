@@ -2,13 +2,13 @@
 
 import functools
 import warnings
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
 from keras_mixup import _arguments, _backend, _step
 from keras_mixup.layers import _batch, _pipelines
-from keras_mixup.layers._argument import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._base import MixBase
 from keras_mixup.layers._random_state import source_of_call
 
@@ -49,14 +49,14 @@ class MixLayer(MixBase):
     def __init__(
         self,
         *,
-        probability: Any = 1.0,
+        probability: Number = 1.0,
         same_on_batch: bool = False,
-        pairing: Any = "shuffle",
+        pairing: PairingOrName = "shuffle",
         num_classes: int | None = None,
         ignore_class: int | None = None,
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
             probability=probability,

@@ -1,11 +1,12 @@
 """`MixUp`: the convex combination of Zhang et al."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from keras_mixup.functional import Mix, draw_weights
 from keras_mixup.layers._alpha import HasAlpha
+from keras_mixup.layers._argument import LayerOptions, Number, PairingOrName
 from keras_mixup.layers._mix_layer import MixLayer
 
 
@@ -81,16 +82,16 @@ class MixUp(HasAlpha, MixLayer):
 
     def __init__(
         self,
-        alpha: Any = 0.2,
+        alpha: Number = 0.2,
         *,
-        probability: Any = 1.0,
+        probability: Number = 1.0,
         same_on_batch: bool = False,
-        pairing: Any = "shuffle",
+        pairing: PairingOrName = "shuffle",
         num_classes: int | None = None,
         ignore_class: int | None = None,
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
             alpha,

@@ -7,7 +7,7 @@ import keras
 from keras_mixup import _arguments
 from keras_mixup.functional import Mix
 from keras_mixup.layers._alpha import HasAlpha
-from keras_mixup.layers._argument import Argument
+from keras_mixup.layers._argument import Argument, Number
 from keras_mixup.layers._mix_layer import MixLayer
 
 
@@ -33,7 +33,14 @@ class PasteLayer(HasAlpha, MixLayer):
     axes = Argument(_arguments.check_axes, count=2)
     data_format = Argument(_check_data_format)
 
-    def __init__(self, alpha: Any = 1.0, *, axes: Any = None, data_format: str | None = None, **options: Any):
+    def __init__(
+        self,
+        alpha: Number = 1.0,
+        *,
+        axes: tuple[int, ...] | list[int] | None = None,
+        data_format: str | None = None,
+        **options: Any,
+    ):
         super().__init__(alpha, **options)
         self.axes = axes
         self.data_format = data_format

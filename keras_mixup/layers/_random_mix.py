@@ -2,13 +2,13 @@
 
 import copy
 import inspect
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from keras_mixup import _arguments
 from keras_mixup.functional._mix import choose
-from keras_mixup.layers._argument import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._mix_layer import MixLayer
 
 
@@ -104,13 +104,13 @@ class RandomMix(MixLayer):
         *,
         probabilities: list[float] | None = None,
         same_on_batch: bool = False,
-        probability: Any = 1.0,
-        pairing: Any = "shuffle",
+        probability: Number = 1.0,
+        pairing: PairingOrName = "shuffle",
         num_classes: int | None = None,
         ignore_class: int | None = None,
         dominant: bool = False,
         seed: int | None = None,
-        **layer_kwargs: Any,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
             probability=probability,

@@ -81,8 +81,8 @@ def train_with_backup(folder, schedule, save_freq, dies_after):
 
 def in_new_process(folder, schedule, save_freq, dies_after):
     code = f"import test_life; test_life.train_with_backup({str(folder)!r}, {schedule}, {save_freq!r}, {dies_after})"
-    here = pathlib.Path(__file__).parent
-    run = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the helpers, too
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.returncode == (7 if dies_after else 0), run.stderr
     return json.loads((folder / "record.json").read_text())
 

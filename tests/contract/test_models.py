@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 from data import BACKEND
-from places import Recorder
+from models import Recorder
 
 from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import to_numpy
 from hypothesis import strategies as st
-from places import to_numpy
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
 
