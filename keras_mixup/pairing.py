@@ -74,7 +74,14 @@ class Pairing:
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
 class Shuffle(Pairing):
-    """Draws one cycle through all rows, so that no row is its own partner. The same as `pairing="shuffle"`."""
+    """Draws one cycle through all rows, so that no row is its own partner. The same as `pairing="shuffle"`.
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixUp, Shuffle
+    >>> x, M = MixUp(alpha=1.0, pairing=Shuffle(), seed=0)(np.eye(3), np.eye(3), training=True)
+    >>> [int((np.asarray(row) > 0).sum()) for row in M]
+    [2, 2, 2]
+    """
 
     needs_labels = False
 
@@ -87,6 +94,12 @@ class Roll(Pairing):
     """Pairs each row with the row before. The same as `pairing="roll"`.
 
     With a batch that is sharded over devices one row crosses each boundary.
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixUp, Roll
+    >>> x, M = MixUp(alpha=1.0, pairing=Roll(), seed=0)(np.eye(3), np.eye(3), training=True)
+    >>> np.asarray(np.asarray(M) > 0, int).tolist()
+    [[1, 0, 1], [1, 1, 0], [0, 1, 1]]
     """
 
     needs_labels = False
@@ -103,6 +116,10 @@ class Local(Pairing):
     """Draws a cycle through the rows of each device of a `keras.distribution`. The same as `pairing="local"`.
 
     No row has to be sent. Without a distribution it is `Shuffle`.
+
+    >>> from keras_mixup import Local, MixUp
+    >>> MixUp(pairing=Local()).get_config()["pairing"]["class_name"]
+    'Local'
     """
 
     needs_labels = False

@@ -6,7 +6,18 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixup import CutMix, FMix, GridMix, ManifoldMixUp, MixUp, Nearby, OtherClass, RandomMix, SameClass
+from keras_mixup import (
+    CutMix,
+    FMix,
+    GridMix,
+    ManifoldMixUp,
+    MixUp,
+    Nearby,
+    OtherClass,
+    RandomMix,
+    SaliencyMix,
+    SameClass,
+)
 
 EYE = np.eye(6, dtype="float32")
 IMAGES = np.random.default_rng(0).uniform(size=(6, 4, 4, 3)).astype("float32")
@@ -103,6 +114,7 @@ CONFIGURED = {
     "CutMix": lambda: CutMix(axes=(1,), box_share=(0.1, 0.5), pairing=SameClass()),
     "FMix": lambda: FMix(decay=2.0, pairing=OtherClass()),
     "GridMix": lambda: GridMix(cells=3),
+    "SaliencyMix": lambda: SaliencyMix(box_share=(0.1, 0.5)),
     "RandomMix": lambda: random_mix(probabilities=[0.25, 0.75]),
     "RandomMix, equal": random_mix,
     "ManifoldMixUp": manifold,

@@ -7,5 +7,6 @@ from keras_mixup.layers._manifold_mix_up import ManifoldMixUp
 from keras_mixup.layers._mix_layer import MixLayer
 from keras_mixup.layers._mix_up import MixUp
 from keras_mixup.layers._random_mix import RandomMix
+from keras_mixup.layers._saliency_mix import SaliencyMix
 
-__all__ = ["CutMix", "FMix", "GridMix", "ManifoldMixUp", "MixLayer", "MixUp", "RandomMix"]
+__all__ = ["CutMix", "FMix", "GridMix", "ManifoldMixUp", "MixLayer", "MixUp", "RandomMix", "SaliencyMix"]

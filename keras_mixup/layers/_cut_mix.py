@@ -105,21 +105,26 @@ class CutMix(PasteLayer):
         self.box_share = box_share
 
     def draw(self, batch):
-        ops, random, shape = batch.ops, batch.random, batch.shape
+        ops, shape = batch.ops, batch.shape
         axes = self.axes_of(shape)
-        _, share = draw_weights(random, shape[:1], self.alpha)
+        _, share = draw_weights(batch.random, shape[:1], self.alpha)
         low, high = self.box_share
         side = ops.maximum(ops.minimum(share, high), low) ** (1.0 / len(axes))
-        centres = random.uniform((len(axes), shape[0]))
+        centres = self.centres(batch, axes)
         inside, taken, whole = True, 1.0, 1.0
         for i, axis in enumerate(axes):
             size = ops.cast(shape[axis], "float32")
-            half, centre = ops.floor(ops.floor(size * side) / 2), ops.floor(centres[i] * size)
-            begin, end = ops.maximum(centre - half, 0.0), ops.minimum(centre + half, size)
+            half = ops.floor(ops.floor(size * side) / 2)
+            begin, end = ops.maximum(centres[i] - half, 0.0), ops.minimum(centres[i] + half, size)
             inside = ops.logical_and(inside, _between(ops, begin, end, axis, shape))
             taken, whole = taken * (end - begin), whole * size
         whole = ops.maximum(whole, 1.0)  # of images without elements nothing is taken
         return Mix(((whole - taken) / whole, taken / whole), keep=ops.logical_not(inside))
+
+    def centres(self, batch, axes):
+        """The element at the centre of each box, a number `(draws,)` for each of the axes."""
+        ops, places = batch.ops, batch.random.uniform((len(axes), batch.shape[0]))
+        return [ops.floor(places[i] * ops.cast(batch.shape[axis], "float32")) for i, axis in enumerate(axes)]
 
     def get_config(self):
         return {**super().get_config(), "box_share": self.box_share}

@@ -15,9 +15,16 @@ import keras_mixup
 PACKAGE = pathlib.Path(keras_mixup.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [keras_mixup.CutMix, keras_mixup.FMix, keras_mixup.GridMix, keras_mixup.ManifoldMixUp, keras_mixup.MixUp]
-LAYERS += [keras_mixup.RandomMix]
+LAYERS += [keras_mixup.RandomMix, keras_mixup.SaliencyMix]
 CLASSES = [*LAYERS, keras_mixup.MixLoss, keras_mixup.MixMetric]
-PAIRINGS = [keras_mixup.Nearby, keras_mixup.OtherClass, keras_mixup.SameClass]
+PAIRINGS = [
+    keras_mixup.Local,
+    keras_mixup.Roll,
+    keras_mixup.Shuffle,
+    keras_mixup.Nearby,
+    keras_mixup.OtherClass,
+    keras_mixup.SameClass,
+]
 LOADERS = [keras_mixup.loaders.MixCollate, keras_mixup.loaders.MixMap, keras_mixup.loaders.MixPyDataset]
 REQUIRED = {
     keras_mixup.ManifoldMixUp: {"num_positions": 2},

@@ -7,7 +7,7 @@ import pytest
 import reference
 from data import EYE, IMAGES, ROWS, check_images, to_numpy
 
-from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixUp, RandomMix
+from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixUp, RandomMix, SaliencyMix
 from keras_mixup.functional import Mix
 
 
@@ -25,6 +25,7 @@ LAYERS = {
     "CutMix": lambda **options: CutMix(1.0, **options),
     "FMix": lambda **options: FMix(1.0, **options),
     "GridMix": lambda **options: GridMix(1.0, **options),
+    "SaliencyMix": lambda **options: SaliencyMix(1.0, **options),
     "RandomMix": lambda **options: RandomMix([MixUp(0.8), CutMix(1.0)], **options),
     "RandomMix of pastes": lambda **options: RandomMix(
         [CutMix(1.0), GridMix(1.0)], probabilities=[0.3, 0.7], **options
