@@ -61,7 +61,7 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer", opt
 
 
 def check_axes(name, axes, *, count):
-    """Axes behind the batch axis, in their order; `None` as it is."""
+    """Axes after the batch axis, in their order; `None` as it is."""
     if axes is None:
         return None
     if not isinstance(axes, tuple | list) or not axes or len(set(axes)) != len(axes) or count not in (None, len(axes)):

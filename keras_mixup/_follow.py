@@ -43,7 +43,7 @@ def kind_of_labels(y_true, y_pred):
 
 
 class Case(NamedTuple):
-    """What is to be followed: a mix as it holds for these labels and predictions."""
+    """A mix as it holds for these labels and predictions."""
 
     mix: Any  # its elements, if it has some, are those of the labels
     y_true: Any
@@ -230,7 +230,7 @@ class _WriteMask(keras.layers.Layer):
         return inputs[1]
 
 
-# Made once, and outside of the steps: `torch.compile` cannot trace how a Keras layer is made.
+# Made once, before any step: `torch.compile` cannot trace how a Keras layer is made.
 _READ_MASK, _WRITE_MASK = _ReadMask(), _WriteMask()
 
 

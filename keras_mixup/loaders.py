@@ -71,7 +71,10 @@ class MixCollate:
 
         batch = keras.tree.map_structure(_to_numpy, self._collated(samples))
         mixed = _mix(self.layer, batch, self._seed(), self.training, self.dtype)
-        to_torch = lambda x: torch.from_numpy(np.require(x, requirements=["C", "W"]))
+
+        def to_torch(x):
+            return torch.from_numpy(np.require(x, requirements=["C", "W"]))
+
         return keras.tree.map_structure(to_torch, mixed)
 
     def __getstate__(self):

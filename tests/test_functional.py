@@ -38,7 +38,10 @@ def test_weights_are_beta_distributed(alpha):
     weight, complement = functional.draw_weights(numpy_random(), (200_000,), alpha)
 
     smaller = np.minimum(weight, complement).astype("float64")
-    folded = lambda m: 2 * stats.beta(alpha, alpha).cdf(m)
+
+    def folded(m):
+        return 2 * stats.beta(alpha, alpha).cdf(m)
+
     assert stats.kstest(smaller, folded).statistic < (0.005 if alpha >= 0.1 else 0.012)  # below: float32 underflows
     assert stats.binomtest(int((weight > complement).sum()), len(weight)).pvalue > 1e-3
     assert np.isclose(np.var(weight), 1 / (4 * (2 * alpha + 1)), rtol=0.02)

@@ -466,7 +466,9 @@ class TestDataLoader:
         """Lists, named tuples, weights, nests, sample dicts; bytes; NumPy arrays."""
         torch = pytest.importorskip("torch")
         x, y, w = torch.from_numpy(EYE), torch.from_numpy(EYE), torch.ones(ROWS)
-        mixed = lambda batch, **options: MixCollate(MIXUP, lambda _: batch, **options)([])
+
+        def mixed(batch, **options):
+            return MixCollate(MIXUP, lambda _: batch, **options)([])
 
         assert type(mixed([x, y])) is tuple
         assert type(mixed(Pair(x, y))) is Pair

@@ -128,7 +128,10 @@ def test_sequence_labels_follow_row_by_row(time, weights):
 
     mixed, M = MixUp(1.0).mix_numpy(x, np.eye(BATCH, dtype="float32"), seed=0)
     prediction = keras.ops.convert_to_numpy(plain(model, mixed))
-    per_sample = lambda y, p: np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
+    def per_sample(y, p):
+        return np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
     terms = reference.paired_loss(M, per_sample, y, prediction, w)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(value), terms.mean(), rtol=2e-5)
 
@@ -177,7 +180,10 @@ def test_labels_that_are_read_as_signs_are_paired(loss):
         value = MixLoss(loss)(y, model(X, training=True))
 
     prediction = keras.ops.convert_to_numpy(plain(model, x))
-    hinge = lambda y, p: max(1 - (2 * y[0] - 1) * p[0], 0) ** power
+
+    def hinge(y, p):
+        return max(1 - (2 * y[0] - 1) * p[0], 0) ** power
+
     np.testing.assert_allclose(number(value), reference.paired_loss(M, hinge, y, prediction).mean(), rtol=2e-5)
 
 
@@ -197,7 +203,10 @@ def test_scalar_predictions_are_paired_sample_by_sample():
 
 def test_a_loss_that_looks_across_the_batch_sees_one_batch():
     """The two terms are two calls: what a loss computes over the batch is not computed over a doubled one."""
-    spread = lambda y, p: keras.ops.sum(keras.ops.abs(y - p), axis=-1) / keras.ops.norm(p)
+
+    def spread(y, p):
+        return keras.ops.sum(keras.ops.abs(y - p), axis=-1) / keras.ops.norm(p)
+
     y = RNG.normal(size=(BATCH, 3)).astype("float32")
     model = build(None)
     x, M = first_mix()
@@ -206,7 +215,10 @@ def test_a_loss_that_looks_across_the_batch_sees_one_batch():
         value = MixLoss(spread, pairwise=True)(y, model(X, training=True))
 
     prediction = keras.ops.convert_to_numpy(plain(model, x)).astype("float64")
-    per_sample = lambda y, p: np.abs(y - p).sum() / np.linalg.norm(prediction)
+
+    def per_sample(y, p):
+        return np.abs(y - p).sum() / np.linalg.norm(prediction)
+
     np.testing.assert_allclose(number(value), reference.paired_loss(M, per_sample, y, prediction).mean(), rtol=2e-5)
 
 
@@ -225,7 +237,10 @@ def test_each_term_of_a_masked_loss_has_its_own_mask():
     mixed, M = MixUp(1.0).mix_numpy(x, np.eye(BATCH, dtype="float32"), seed=0)
     prediction = keras.ops.convert_to_numpy(plain(model, mixed))
     mask = (x != 0).any(-1)
-    per_sample = lambda y, p: np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
+    def per_sample(y, p):
+        return np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
     terms = reference.paired_loss(M, per_sample, y, prediction, mask)
     np.testing.assert_allclose(number(value), terms.sum() / (M @ mask).sum(), rtol=2e-5)
 
@@ -351,7 +366,10 @@ def test_config_round_trip(loss):
 
 def test_what_cannot_be_followed_says_so():
     """A loss without a value for each sample; a mix of other rows than the predictions; what is no loss."""
-    one_number = lambda y, p: keras.ops.mean(p)
+
+    def one_number(y, p):
+        return keras.ops.mean(p)
+
     layer = MixUp(1.0)
     with training_step():
         layer(X, training=True)

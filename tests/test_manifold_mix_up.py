@@ -157,9 +157,16 @@ def test_a_custom_loop_marks_its_step_with_a_block():
 
 def test_what_it_cannot_do_names_mixup():
     manifold = ManifoldMixUp(num_positions=2)
-    labelled = lambda: manifold(EYE, EYE, training=True)
-    seeded = lambda: manifold(EYE, training=True, seed=0)
-    numpy = lambda: manifold.mix_numpy(EYE, EYE, seed=0)
+
+    def labelled():
+        return manifold(EYE, EYE, training=True)
+
+    def seeded():
+        return manifold(EYE, training=True, seed=0)
+
+    def numpy():
+        return manifold.mix_numpy(EYE, EYE, seed=0)
+
     for mistake in (labelled, seeded, numpy):
         with pytest.raises((ValueError, AttributeError), match=r"hidden states.*Received: .*MixUp\("):
             mistake()

@@ -104,7 +104,9 @@ def test_binary_accuracy_and_regression_metrics_follow():
         for metric in (binary, pairs, blended):
             metric.update_state(y, prediction)
 
-    share = lambda hit: float((np.diag(M) * hit(y) + (1 - np.diag(M)) * hit(y[reference.partners(M)])).mean())
+    def share(hit):
+        return float((np.diag(M) * hit(y) + (1 - np.diag(M)) * hit(y[reference.partners(M)])).mean())
+
     p = prediction[:, 0]
     np.testing.assert_allclose(float(binary.result()), share(lambda y: (p > 0.5) == y), rtol=1e-5)
     np.testing.assert_allclose(float(pairs.result()), share(lambda y: abs(p - y)), rtol=1e-5)
@@ -121,7 +123,9 @@ def test_sequences_of_one_number_each_follow():
         layer(X[:BATCH], training=True)
         metric.update_state(y, p)
 
-    error = lambda y: ((y - p[..., 0]) ** 2).mean(axis=1)
+    def error(y):
+        return ((y - p[..., 0]) ** 2).mean(axis=1)
+
     expected = (np.diag(M) * error(y) + (1 - np.diag(M)) * error(y[reference.partners(M)])).mean()
     np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-5)
 

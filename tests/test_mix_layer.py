@@ -35,6 +35,9 @@ class TestCustomMix:
     def test_its_numbers_are_checked_and_its_schedules_need_steps(self):
         schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 0.4)
         for alpha, message in ((-1.0, "0 or above"), (schedule, "PolynomialDecay is a schedule.*no training step")):
-            draw = lambda self, batch, alpha=alpha: Mix(draw_weights(batch.random, batch.shape[:1], alpha))
+
+            def draw(self, batch, alpha=alpha):
+                return Mix(draw_weights(batch.random, batch.shape[:1], alpha))
+
             with pytest.raises(ValueError, match=message):
                 self.layer(draw).mix_numpy(IMAGES, EYE, seed=0)

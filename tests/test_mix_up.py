@@ -265,7 +265,9 @@ class TestDtypes:
         x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), "uint8")
         layer = MixUp(alpha=1.0, seed=0)
         if not training:
-            place = lambda layer, x, y: tuple(map(keras.ops.convert_to_numpy, layer(x, y, training=False)))
+
+            def place(layer, x, y):
+                return tuple(map(keras.ops.convert_to_numpy, layer(x, y, training=False)))
 
         mixed, M = place(layer, x, eye)
 
@@ -354,7 +356,10 @@ def test_grad_and_vmap_of_pytorch_go_through_a_pure_call(images, eye):
     import torch
 
     layer, x = MixUp(1.0), torch.tensor(images)
-    total = lambda x: (layer(x, eye, training=True, seed=3)[0] ** 2).sum()
+
+    def total(x):
+        return (layer(x, eye, training=True, seed=3)[0] ** 2).sum()
+
     gradient = torch.func.grad(total)(x)
     matrices = torch.func.vmap(lambda seed: layer(x, torch.tensor(eye), training=True, seed=seed)[1])(torch.arange(3))
 
@@ -426,7 +431,10 @@ class TestState:
     @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
     def test_the_random_state_is_saved_and_restored(self, suffix, images, eye, tmp_path):
         """A loaded model draws what the saved one draws next."""
-        build = lambda seed: models.recording_model(MixUp(1.0, seed=seed), images, eye)
+
+        def build(seed):
+            return models.recording_model(MixUp(1.0, seed=seed), images, eye)
+
         model = build(0)
         model.train_on_batch(images, eye)
         path = tmp_path / f"model{suffix}"

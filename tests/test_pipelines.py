@@ -267,7 +267,10 @@ class TestMixDataset:
 
     def test_an_iterator_is_resumed_in_mid_epoch(self, tmp_path):
         """A checkpoint of the iterator goes on with the draws of the uninterrupted run."""
-        layer = lambda: MixUp(1.0, seed=0)
+
+        def layer():
+            return MixUp(1.0, seed=0)
+
         uninterrupted = read(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
         iterator = iter(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
         for _ in range(4):

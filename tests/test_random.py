@@ -27,7 +27,9 @@ def ops(request):
 @pytest.mark.parametrize(("key", "counter", "expected"), KNOWN_ANSWERS)
 def test_threefry_gives_the_known_answers(ops, key, counter, expected):
     """The words are those of the published generator."""
-    word = lambda value: ops.word(ops.convert_to_tensor(np.array([value], "uint32")))
+
+    def word(value):
+        return ops.word(ops.convert_to_tensor(np.array([value], "uint32")))
 
     words = threefry(ops, [word(k) for k in key], [word(c) for c in counter])
 
@@ -75,7 +77,9 @@ def test_draws_keys_and_neighbours_are_independent():
 def test_compiled_draws_equal_eager_ones():
     """In a TensorFlow graph of unknown batch size, and under XLA, the numbers are those of NumPy."""
     expected = Random(_backend.NUMPY, np.array([5, 6])).uniform((2, 7))
-    uniform = lambda key, n: Random(_backend.tensorflow_ops(), key).uniform((2, n))
+
+    def uniform(key, n):
+        return Random(_backend.tensorflow_ops(), key).uniform((2, n))
 
     graph = tf.function(uniform)(tf.constant([5, 6]), tf.constant(7))
     xla = tf.function(lambda key: uniform(key, 7), jit_compile=True)(tf.constant([5, 6]))

@@ -55,7 +55,10 @@ def test_one_plain_loss_among_several_outputs_is_found(form):
     outputs = {name: keras.layers.Dense(3, name=name)(mixed) for name in ("a", "b")}
     losses, labels = {"a": MixLoss("mse"), "b": "mse"}, {"a": np.ones((8, 3)), "b": np.ones((8, 3))}
     metrics = {"a": [MixMetric("mae")], "b": ["mae"]}
-    as_form = lambda nest: nest if form is dict else list(nest.values())
+
+    def as_form(nest):
+        return nest if form is dict else list(nest.values())
+
     model = keras.Model(inputs, as_form(outputs))
     model.compile("sgd", as_form(losses), metrics=as_form(metrics))
 

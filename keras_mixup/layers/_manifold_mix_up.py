@@ -45,7 +45,7 @@ class ManifoldMixUp(HasAlpha, MixBase):
         That of the inputs.
 
     Raises:
-        RuntimeError: if it is not called `num_positions` times in a step, or outside of a step.
+        RuntimeError: if it is not called `num_positions` times in a step, or outside a step.
         ValueError: if it is given labels or a seed, which have no meaning for one of several calls.
 
     References:

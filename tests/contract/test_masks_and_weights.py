@@ -127,7 +127,10 @@ def test_masked_models_with_weights_train(how, weights):
 
 def test_a_loss_of_one_on_every_valid_step_is_one():
     """The mean over both masks is one by the shares."""
-    ones = lambda y, p: keras.ops.ones_like(p[..., 0])
+
+    def ones(y, p):
+        return keras.ops.ones_like(p[..., 0])
+
     model, x = dense_model(None, masked=True), padded()
 
     with training_step():
@@ -209,7 +212,10 @@ def test_weights_of_samples_never_run_along_time(one_hot, mixed):
 @pytest.mark.parametrize("pairwise", [True, False])
 def test_a_value_for_each_element_and_weights_of_samples(pairwise):
     """A function that averages over nothing."""
-    square = lambda y, p: keras.ops.square(y - p)
+
+    def square(y, p):
+        return keras.ops.square(y - p)
+
     x, y = RNG.normal(size=(BATCH, 5)).astype("float32"), RNG.normal(size=(BATCH, 3)).astype("float32")
     model = keras.Sequential([keras.Input((5,)), MixUp(1.0, seed=0), keras.layers.Dense(3)])
     model.compile(keras.optimizers.SGD(0.0), MixLoss(square, pairwise=pairwise))
@@ -307,7 +313,9 @@ def test_labels_of_an_unknown_last_axis():
     spec = tf.TensorSpec((BATCH, 5)), tf.TensorSpec((BATCH, None), tf.int64)
     dataset = tf.data.Dataset.from_generator(lambda: iter([(x, y)]), output_signature=spec)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(1))
-    own = lambda y, p: L.sparse_categorical_crossentropy(y[:, 0], p, from_logits=True)
+
+    def own(y, p):
+        return L.sparse_categorical_crossentropy(y[:, 0], p, from_logits=True)
 
     def fit(loss):
         model = keras.Sequential([keras.Input((5,)), MixUp(1.0, seed=0), keras.layers.Dense(CLASSES)])

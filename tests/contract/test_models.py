@@ -94,8 +94,13 @@ def functional():
     """Two inputs mixed by the same draw, two outputs with their own losses and weights."""
     inputs = {"a": keras.Input((4, 5), name="a"), "b": keras.Input((1,), name="b")}
     outputs = {"class": dense(3, name="class"), "number": dense(1, name="number")}
-    joined = lambda x: keras.layers.Concatenate()([keras.layers.Flatten()(x["a"]), x["b"]])
-    head = lambda x: {name: layer(joined(x)) for name, layer in outputs.items()}
+
+    def joined(x):
+        return keras.layers.Concatenate()([keras.layers.Flatten()(x["a"]), x["b"]])
+
+    def head(x):
+        return {name: layer(joined(x)) for name, layer in outputs.items()}
+
     return TwoOutputs(
         keras.Model(inputs, head(mixup()(inputs))),
         keras.Model(inputs, {k: keras.layers.Identity()(v) for k, v in inputs.items()}),
@@ -495,7 +500,9 @@ class TestTorchCheckpoint:
             def call(self, x, training=None):
                 import torch
 
-                forward = lambda x: self.head(self.mix(x, training=training))
+                def forward(x):
+                    return self.head(self.mix(x, training=training))
+
                 return torch.utils.checkpoint.checkpoint(forward, x, use_reentrant=False)
 
             def train_step(self, data):

@@ -96,7 +96,9 @@ class TestService:
         return tf.data.Dataset.range(16).map(lambda index: (index, tf.gather(self.ROWS, index)))
 
     def test_a_mix_after_the_service_mixes_each_sample_once(self):
-        rows = lambda dataset: dataset.map(lambda index, rows: (rows, rows))
+        def rows(dataset):
+            return dataset.map(lambda index, rows: (rows, rows))
+
         mixup = MixUp(1.0, dominant=True, seed=0)
 
         epochs = mixed_by_service(rows(self.batches()), after=mixup.mix_dataset)
@@ -108,7 +110,9 @@ class TestService:
     def test_workers_of_the_service_mix_by_the_number_of_the_batch(self):
         """The number of the batch is the seed, so that no two of them draw the same, and runs repeat."""
         mixup = MixUp(1.0, dominant=True, seed=0)
-        mix = lambda index, rows: mixup(rows, rows, training=True, seed=index)
+
+        def mix(index, rows):
+            return mixup(rows, rows, training=True, seed=index)
 
         runs = [mixed_by_service(self.batches(), before=lambda dataset: dataset.map(mix)) for _ in range(2)]
 

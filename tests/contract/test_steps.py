@@ -337,8 +337,13 @@ class TestLoopsByHand:
 
     def test_blocks_nest_and_end_with_an_error(self):
         model = build()
-        widen = lambda y: keras.ops.matmul(y, np.ones((3, 5), "float32"))
-        twice = lambda x: model(widen(model(x, training=True)), training=True)
+
+        def widen(y):
+            return keras.ops.matmul(y, np.ones((3, 5), "float32"))
+
+        def twice(x):
+            return model(widen(model(x, training=True)), training=True)
+
         with pytest.raises(RuntimeError, match="mixed 2 times"), training_step():
             model.loss(Y, twice(X))
         with training_step():
