@@ -240,3 +240,15 @@ def test_a_compiled_function_returns_a_mix():
 
 def draw_on(random):
     return Mix(functional.draw_weights(random, (4,), 1.0), partner=functional.draw_partners(random, 4))
+
+
+def test_blending_refuses_arrays_that_would_lose_something():
+    """The mask of a masked array, and numbers of 8 bits, which nothing is computed with."""
+    mix = Mix(weight=np.float32([0.5, 0.5]), partner=np.array([1, 0]))
+    masked = np.ma.masked_array(np.ones((2, 3), "float32"), mask=np.eye(2, 3))
+
+    for blend in (functional.blend, functional.blend_labels):
+        with pytest.raises(TypeError, match="the mask would be lost"):
+            blend(masked, mix)
+    with pytest.raises(TypeError, match="8 bits"):
+        functional.blend(keras.ops.cast(np.ones((2, 3), "float32"), "float8_e4m3fn"), mix)

@@ -181,3 +181,13 @@ def test_the_functions_of_keras_know_a_wrapper(module):
     assert module.deserialize(config).get_config() == wrapper.get_config()
     assert type(wrapper).from_config(wrapper.get_config()).get_config() == wrapper.get_config()
     assert config == before
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), [("by", "element", "pixel"), ("pairwise", False, "yes")])
+def test_wrappers_check_an_argument_that_is_assigned_later(name, right, wrong):
+    """As the constructor does."""
+    for wrapper in (MixLoss("mse"), MixMetric("mse")):
+        setattr(wrapper, name, right)
+        assert getattr(wrapper, name) == wrapper.get_config()[name] == right
+        with pytest.raises(ValueError, match=f"Invalid value for argument `{name}`"):
+            setattr(wrapper, name, wrong)

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mixup import _backend
 from keras_mixup.functional._mix import Mix
@@ -33,6 +34,7 @@ def blend(x: Any, mix: Mix, dtype: str | None = None) -> Any:
     """
     if x is None:
         return None
+    check_not_masked(x)
     if not mix.partners:
         raise TypeError("A mix needs its partners: `Mix(weight=..., partner=...)`, both of shape (batch,).")
     if mix.elements is None:
@@ -93,6 +95,11 @@ def _collect_rows(x, others, owner, dtype):
 
 
 def _result_dtype(x, dtype):
+    if "float8" in _backend.dtype_of(x):
+        raise TypeError(
+            f"Floats of 8 bits are for storage, and cannot be mixed. Received: dtype {x.dtype}.\nOption: "
+            "`keras.ops.cast(x, 'float16')`."
+        )
     return dtype or (_backend.dtype_of(x) if "float" in _backend.dtype_of(x) else "float32")
 
 
@@ -102,6 +109,15 @@ def fit_elements(ops, elements, shape):
         elements = ops.squeeze(elements, -1 if elements.shape[-1] == 1 else 1)
     check_elements(elements.shape, shape)
     return elements
+
+
+def check_not_masked(nest):
+    """The mask of a NumPy array would be lost."""
+    if any(isinstance(x, np.ma.MaskedArray) for x in keras.tree.flatten(nest)):
+        raise TypeError(
+            "Masked arrays cannot be mixed: the mask would be lost. Received: numpy.ma.MaskedArray.\nOptions:\n"
+            "  fill what is masked: `x.filled(0.0)`\n  masked labels: fill them, and give `sample_weight` 0 there"
+        )
 
 
 def check_elements(elements, shape):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_mixup import _backend
-from keras_mixup.functional._blend import blend, blend_rows, blend_samples, others_of
+from keras_mixup.functional._blend import blend, blend_rows, blend_samples, check_not_masked, others_of
 from keras_mixup.functional._mix import Mix
 
 
@@ -27,6 +27,8 @@ def blend_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> Any:
     References:
         - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 1.
     """
+
+    check_not_masked((labels, sample_weight))
 
     def blend_array(x):
         return blend_samples(x, mix, _backend.widened(_backend.dtype_of(x)))

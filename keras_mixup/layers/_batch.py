@@ -11,6 +11,8 @@ import numpy as np
 
 from keras_mixup import _backend
 from keras_mixup.functional import Mix, blend, blend_labels, encode_labels
+from keras_mixup.functional._blend import check_not_masked
+from keras_mixup.functional._labels import check_classes
 from keras_mixup.layers._element_labels import blend_pasted
 
 
@@ -162,19 +164,21 @@ def _check_weights(batch):
             )
 
 
-def check_before_keras(pastes, inputs=None, labels=None, sample_weight=None, training=None, seed=None, **others):
+def check_before_keras(layer, inputs=None, labels=None, sample_weight=None, training=None, seed=None, **others):
     """Looks at the arguments of a call before Keras converts them to tensors."""
     check_not_masked((inputs, labels, sample_weight))
-    check_numbers(unpack(inputs, labels, sample_weight, pastes=pastes).leaves())
+    batch = unpack(inputs, labels, sample_weight, pastes=layer.pastes)
+    check_numbers(batch.leaves())
+    if layer.num_classes is not None:
+        for y in filter(_is_beyond_32_bits, keras.tree.flatten(batch.labels)):
+            check_classes(_backend.NUMPY, y, layer.num_classes)
 
 
-def check_not_masked(nest):
-    """The mask of a NumPy array would be lost."""
-    if any(isinstance(x, np.ma.MaskedArray) for x in keras.tree.flatten(nest)):
-        raise TypeError(
-            "Masked arrays cannot be mixed: the mask would be lost. Received: numpy.ma.MaskedArray.\nOptions:\n"
-            "  fill what is masked: `x.filled(0.0)`\n  masked labels: fill them, and give `sample_weight` 0 there"
-        )
+def _is_beyond_32_bits(y):
+    """Whether JAX would change these integers, and could make a valid class of one."""
+    if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu" or y.itemsize < 8 or not y.size:
+        return False
+    return y.max() >= 2**31 or y.min() < -(2**31)
 
 
 def check_numbers(leaves):

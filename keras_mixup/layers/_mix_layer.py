@@ -71,7 +71,7 @@ class MixLayer(MixBase):
         _check_ignore_class(ignore_class, num_classes)
 
     def __call__(self, *args, **kwargs):
-        _batch.check_before_keras(self.pastes, *args, **kwargs)
+        _batch.check_before_keras(self, *args, **kwargs)
         if not self._used:
             self._used = True
         if _backend.is_foreign((args, kwargs)):  # Keras can compute nothing there, its own `__call__` neither

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_mixup import _backend
 from keras_mixup._random import Random, key_of
+from keras_mixup.functional._blend import check_not_masked
 from keras_mixup.layers import _batch
 from keras_mixup.layers._random_state import source_on_numpy
 
@@ -49,7 +50,7 @@ def mix_dataset(layer, dataset, training, num_parallel_calls, dtype):
 def mix_numpy(layer, arguments, seed, training, dtype):
     """See `MixLayer.mix_numpy`."""
     layer.check_use("`mix_numpy`")
-    _batch.check_not_masked(arguments)
+    check_not_masked(arguments)
     batch = _batch.unpack(*map(_as_arrays, arguments), pastes=layer.pastes)
     dtype = _batch.check_dtype(dtype or layer.compute_dtype, batch.inputs)
     if not training:

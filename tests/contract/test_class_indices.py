@@ -52,8 +52,6 @@ EVERYWHERE += [(kind, place) for kind in OUT_OF_RANGE for place in (places.eager
 @pytest.mark.parametrize(("kind", "place"), EVERYWHERE, ids=lambda case: getattr(case, "__name__", case))
 def test_an_index_out_of_range_is_an_error_that_shows_both_ranges(kind, place):
     labels, received = OUT_OF_RANGE[kind]
-    if kind == "beyond 32 bits" and keras.backend.backend() == "jax" and "eager" in place.__name__:
-        pytest.skip("JAX has no 64 bits unless they are enabled")
     text = rf"(?s)between 0 and 2 \(num_classes=3\).*Received: {received}.*`y - 1`.*`ignore_class=255`"
 
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=text):
