@@ -30,7 +30,7 @@ def can_blend(case, sample_weight):
     """
     if case.by == "element" and sample_weight is not None:
         return False
-    return like_predictions(case.y_true, case.y_pred) and read_mask(case.y_pred) is None
+    return like_predictions(case.y_true, case.y_pred) and case.mask is None
 
 
 def kind_of_labels(y_true, y_pred):
@@ -49,6 +49,7 @@ class Case(NamedTuple):
     y_true: Any
     y_pred: Any
     by: str  # "sample", or "element"
+    mask: Any = None  # of the predictions, which carry it
     expanded: bool = False  # whether labels and predictions were given an axis for the one value of each element
 
 
@@ -63,7 +64,7 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
     _check_batch(mix, y_pred)
     ops = _backend.KERAS
     y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
-    place = None
+    mask, place = read_mask(y_pred), None
     if mix.elements is not None and by != "sample":
         parts, labels, predictions = (tuple(x.shape) for x in (mix.elements, y_true, y_pred))
         try:
@@ -71,12 +72,12 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
         except _grid.Unclear:
             raise _unclear(follower, parts, labels, predictions) from None
     if place is None:
-        return Case(mix.by_sample(), y_true, y_pred, "sample")
+        return Case(mix.by_sample(), y_true, y_pred, "sample", mask)
     averaged = place.labels if class_axes is None else ()
     expanded = len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) - 1 in averaged
-    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, expanded)
+    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, mask, expanded)
     elements = _grid.onto_labels(ops, mix.elements, place, len(y_true.shape))
-    return Case(mix.with_elements(elements), y_true, y_pred, "element", expanded)
+    return Case(mix.with_elements(elements), y_true, y_pred, "element", mask, expanded)
 
 
 def _as_tensor(y_pred):
@@ -84,13 +85,13 @@ def _as_tensor(y_pred):
     return y_pred if keras.ops.is_tensor(y_pred) else keras.ops.convert_to_tensor(y_pred)
 
 
-def _with_values_on_last_axis(y_true, y_pred, on_last):
+def _with_values_on_last_axis(y_true, y_pred, mask, on_last):
     """Labels and predictions whose last axis, over which losses average, holds the values of one element."""
     missing = len(y_pred.shape) - len(y_true.shape)
     if on_last or (missing == 1 and y_pred.shape[-1] == 1):
         y_true = _backend.KERAS.expand_dims(y_true, -1)
     if on_last or (missing == -1 and y_true.shape[-1] == 1):
-        y_pred = with_mask(_backend.KERAS.expand_dims(y_pred, -1), read_mask(y_pred))
+        y_pred = with_mask(_backend.KERAS.expand_dims(y_pred, -1), mask)
     return y_true, y_pred
 
 
@@ -117,12 +118,12 @@ class Term(NamedTuple):
 def terms(case):
     """The terms of a mix, that of the original first."""
     y_true, y_pred, mix = case.y_true, case.y_pred, case.mix
-    mask, others = read_mask(y_pred), others_of(y_true, mix)
-    if mask is None:
+    others = others_of(y_true, mix)
+    if case.mask is None:
         return [Term(labels, y_pred, None) for labels in (y_true, *others)]
-    masks = others_of(mask, mix)
+    masks = others_of(case.mask, mix)
     other_terms = [Term(y, with_mask(y_pred, mask), mask) for y, mask in zip(others, masks, strict=True)]
-    return [Term(y_true, y_pred, mask), *other_terms]
+    return [Term(y_true, y_pred, case.mask), *other_terms]
 
 
 def shares_of(case, shape, class_axis=-1):
@@ -153,12 +154,9 @@ def weights_of(case, sample_weight, shape):
     return [w, *others_of(w, case.mix)]
 
 
-def mask_of(mask, values):
-    """The mask of the predictions and the one that a loss sets on its values, as numbers; `None` if there is neither.
-
-    They cover the leading axes of the values.
-    """
-    found = [_backend.KERAS.cast(one, "float32") for one in (mask, read_mask(values)) if one is not None]
+def counts_of(values, *masks):
+    """The masks of values, which cover their leading axes, as numbers; `None` if there are none."""
+    found = [_backend.KERAS.cast(mask, "float32") for mask in masks if mask is not None]
     return math.prod(over(one, values) for one in found) if found else None
 
 

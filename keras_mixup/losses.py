@@ -169,7 +169,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
 
     def _blended(self, case, sample_weight):
         y_true, weight = _follow.blended(case, sample_weight)
-        if case.expanded and weight is None and _follow.read_mask(case.y_pred) is None:
+        if case.expanded and weight is None and case.mask is None:
             y_true = keras.ops.squeeze(y_true, -1)  # the loss averages over its own axes, as it does without a mix
             case = case._replace(y_pred=keras.ops.squeeze(case.y_pred, -1), expanded=False)
         self._check_scale(case)
@@ -178,7 +178,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
         value, flat = self._values(y_true, case.y_pred)
         if len(value.shape) == 0:  # one number for the batch: Keras' own weighting
             return self.loss(y_true, case.y_pred, weight)
-        mask = _follow.mask_of(_follow.read_mask(case.y_pred), value)
+        mask = _follow.counts_of(value, case.mask, self._mask_set_on(value))
         flat = flat and weight is None
         if weight is not None:
             weight = _follow.over(_follow.weights_of(case, weight, value.shape)[0], value)
@@ -188,16 +188,23 @@ class MixLoss(Wrapper, keras.losses.Loss):
         """Both label sets, with the wrapped loss's weighting, masking and reduction as over one of them."""
         _check_call_followed(self.loss)
         self._check_scale(case)
-        terms = []
-        for number, term in enumerate(_follow.terms(case)):
-            value, flat = self._values(term.labels, term.predictions)
-            if len(value.shape) == 0:
-                raise _one_number(self)
-            share = _follow.shares_of(case, keras.ops.shape(value), self._averaged_axis())[number]
-            weight = _follow.weights_of(case, sample_weight, value.shape)[number]
-            mask = _follow.mask_of(term.mask, value)
+        label_sets, terms, flat = _follow.terms(case), [], False
+        values = [self._values(one.labels, one.predictions) for one in label_sets]
+        value, flat = values[0]
+        if len(value.shape) == 0:
+            raise _one_number(self)
+        shares = _follow.shares_of(case, keras.ops.shape(value), self._averaged_axis())
+        weights = _follow.weights_of(case, sample_weight, value.shape)
+        for one, (value, _), share, weight in zip(label_sets, values, shares, weights, strict=True):
+            mask = _follow.counts_of(value, one.mask, self._mask_set_on(value))
             terms.append(_Term(value, share * weight, None if mask is None else share * mask))
         return self._reduced(terms, flat and sample_weight is None)
+
+    def _mask_set_on(self, values):
+        """The mask that the loss sets on its values. Those of Keras do so only for an `ignore_class`."""
+        if self._fn in OF_KERAS or (self._fn is SPARSE and getattr(self.loss, "ignore_class", None) is None):
+            return None
+        return _follow.read_mask(values)
 
     def _check_scale(self, case):
         """A sum over elements is not one over the rows of elements that the loss would average."""

@@ -80,7 +80,10 @@ class MixMetric(Wrapper, keras.metrics.Metric):
         shares = _follow.shares_of(case, shape, _class_axis(self.metric))
         weights = _follow.weights_of(case, sample_weight, shape)
         for term, share, weight in zip(_follow.terms(case), shares, weights, strict=True):
-            self.metric.update_state(term.labels, term.predictions, sample_weight=share * weight)
+            if isinstance(self.metric, _Accuracy):
+                self.metric.update_masked(term.labels, term.predictions, term.mask, share * weight)
+            else:
+                self.metric.update_state(term.labels, term.predictions, sample_weight=share * weight)
         return None
 
     def _blends(self, case, sample_weight):
@@ -167,10 +170,13 @@ class _Accuracy(keras.metrics.Accuracy):
     """What `compile(metrics=["accuracy"])` takes for labels and predictions of these shapes."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        self.update_masked(y_true, y_pred, _follow.read_mask(y_pred), sample_weight)
+
+    def update_masked(self, y_true, y_pred, mask, sample_weight):
+        """As `update_state`, if the mask of the predictions is known."""
         kind = _follow.kind_of_labels(y_true, y_pred)
         hits = getattr(keras.metrics, f"{kind}_accuracy")(y_true, y_pred)
         right = keras.ops.ones_like(hits)
-        mask = _follow.read_mask(y_pred)
         super().update_state(hits, right if mask is None else _follow.with_mask(right, mask), sample_weight)
 
 
