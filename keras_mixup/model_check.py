@@ -174,12 +174,16 @@ def _values(model):
 
 def _losses(model):
     """The losses of a compiled model under the names of their outputs; one alone under its own."""
-    if isinstance(model.loss, dict):
-        return {name: loss for name, loss in model.loss.items() if loss is not None}
-    if isinstance(model.loss, list | tuple):
-        names = getattr(model, "output_names", None) or [f"output {i}" for i in range(len(model.loss))]
-        return {name: loss for name, loss in zip(names, model.loss, strict=False) if loss is not None}
-    return {} if model.loss is None else {_name(model.loss): model.loss}
+    if not keras.tree.is_nested(model.loss):
+        return {} if model.loss is None else {_name(model.loss): model.loss}
+    found = {}
+    for path, loss in keras.tree.flatten_with_path(model.loss):
+        if loss is not None:
+            found["/".join(map(str, path))] = loss
+    names = getattr(model, "output_names", None)
+    if isinstance(model.loss, list | tuple) and names:
+        found = {names[int(path)] if path.isdigit() else path: loss for path, loss in found.items()}
+    return found
 
 
 def _metrics(model):

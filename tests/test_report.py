@@ -275,3 +275,18 @@ class TestOutputsBetweenDepths:
 
     def test_outputs_after_all_depths_are_right(self):
         assert self.check("after").ok
+
+
+def test_check_finds_losses_in_a_nest():
+    """`compile` takes losses nested as the outputs are."""
+    inputs = keras.Input((5,))
+    mixed = MixUp(name="mix")(inputs)
+    outputs = {"kind": {"a": keras.layers.Dense(3)(mixed), "b": keras.layers.Dense(1)(mixed)}}
+    model = keras.Model(inputs, outputs)
+    logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", {"kind": {"a": MixLoss(logits), "b": "mse"}})
+
+    report = check(model, X, {"kind": {"a": Y, "b": X[:, :1]}})
+
+    assert report.losses == {"kind/a": "mix", "kind/b": None}
+    assert "Loss 'kind/b' compares" in " ".join(report.advice)
