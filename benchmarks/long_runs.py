@@ -1,11 +1,12 @@
 """What a long run leaves behind: memory, objects of this package, tracers, graphs and tensors.
 
-    KERAS_BACKEND=jax python benchmarks/long_runs.py [--steps 50000] [--batches 50000] [--threads 8] [--only fit]
+    KERAS_BACKEND=jax python benchmarks/long_runs.py [--steps 50000] [--batches 50000] [--eager 10000] [--only fit]
 
 A tiny model is trained in `fit`, two models in turn by `train_on_batch`, one by a loop written by hand; a dataset is
 mixed; many threads mix at once. Beside each of the first and of the datasets runs the same without a mix: what grows
 there as well is not of this package. The state is noted after every thousand. Needs Linux, for `/proc/self/statm`.
-Prints a table, and saves it as `benchmarks/long_runs_<backend>.md`, with every reading as `.json`.
+Every reading goes into `benchmarks/long_runs.json`, beside those of the other backends, and `long_runs.md` is written
+from all of them.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import itertools
 import json
 import os
 import pathlib
+import platform
+import sys
 import time
 
 import keras
@@ -28,6 +31,7 @@ ROWS, EVERY = 8, 1000
 X = np.random.default_rng(0).normal(size=(ROWS * EVERY, 4)).astype("float32")
 Y = np.arange(ROWS * EVERY) % 3
 PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
+TARGET = pathlib.Path(__file__).with_suffix(".json")
 
 
 class Readings:
@@ -48,11 +52,6 @@ class Readings:
                 TRACED: sum(issubclass(kind, TRACED_KINDS) for kind in kinds),
             }
         )
-
-    def growth(self):
-        """MiB for each thousand, over the second half, by least squares."""
-        half = [reading["MiB"] for reading in self.all[len(self.all) // 2 :]]
-        return np.polyfit(np.arange(len(half)), half, 1)[0] if len(half) > 1 else np.nan
 
 
 def traced():
@@ -162,19 +161,62 @@ def batches(count):
     return (slice(start, start + ROWS) for start in itertools.islice(starts, count))
 
 
-def line(name, count, readings):
-    first, last = readings.all[0], readings.all[-1]
-    change = [f"{first[key]:,} → {last[key]:,}" for key in ("objects", "of the package", TRACED)]
-    repeated = sum(reading.get("repeated", 0) for reading in readings.all)
-    memory = f"{first['MiB']:.1f} | {last['MiB']:.1f} | {readings.growth():+.3f}"
-    return f"| {name} | {count:,} | {last['seconds']:.0f} | {memory} | {' | '.join(change)} | {repeated:,} |"
+HEAD = """# Long runs
+
+Written by `benchmarks/long_runs.py`, which says what each run is. The state after the first and after the last
+thousand steps or batches; growth in MiB for each thousand, over the second half. Objects are those that Python's
+collector follows and that were made since the start of the script.
+"""
+COLUMNS = ["run", "steps or batches", "seconds", "MiB, first", "MiB, last", "MiB a thousand", "Python objects"]
+
+
+def about():
+    """Date, versions and machine."""
+    modules = {"keras": keras, "numpy": np, "tensorflow": tf, BACKEND: sys.modules[BACKEND]}
+    versions = ", ".join(f"{name} {module.__version__}" for name, module in modules.items())
+    return f"{time.strftime('%Y-%m-%d')}, {versions}, Python {platform.python_version()}, {os.cpu_count()} cores"
+
+
+def row(name, run):
+    """A line of the table, from the readings of a run."""
+    first_and_last = [f"{run[key][0]:,} → {run[key][-1]:,}" for key in ("objects", "of the package", run["traced"])]
+    cells = [name, f"{run['count']:,}", f"{run['seconds'][-1]:.0f}", run["MiB"][0], run["MiB"][-1]]
+    cells += [f"{growth(run['MiB']):+.3f}", *first_and_last, f"{sum(run.get('repeated', [0])):,}"]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def growth(sizes):
+    """MiB for each thousand, over the second half, by least squares."""
+    half = sizes[len(sizes) // 2 :]
+    return np.polyfit(np.arange(len(half)), half, 1)[0] if len(half) > 1 else np.nan
+
+
+def section(backend, results):
+    traced = next(iter(results["runs"].values()))["traced"]
+    columns = [*COLUMNS, "of the package", traced, "repeated draws"]
+    lines = [f"\n## {backend}\n\n{results['about']}.\n", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *(row(name, run) for name, run in results["runs"].items())]) + "\n"
+
+
+def save(name, count, readings):
+    """Puts a run beside the others, and writes the tables anew."""
+    results = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    mine = results.setdefault(BACKEND, {"runs": {}})
+    mine["about"] = about()
+    mine["runs"][name] = {"count": count, "traced": TRACED} | {
+        key: [reading[key] for reading in readings.all] for key in readings.all[0]
+    }
+    TARGET.write_text(json.dumps(results) + "\n")
+    TARGET.with_suffix(".md").write_text(HEAD + "".join(section(key, results[key]) for key in sorted(results)))
+    print(row(name, mine["runs"][name]), flush=True)
 
 
 def main():
     global THREADS
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=50_000, help="of training")
-    options.add_argument("--batches", type=int, default=50_000, help="of the datasets, and of the threads")
+    options.add_argument("--batches", type=int, default=50_000, help="of the datasets and `mix_numpy`")
+    options.add_argument("--eager", type=int, default=10_000, help="steps of blocks, and calls by threads")
     options.add_argument("--threads", type=int, default=8)
     options.add_argument("--only", default="", help="the runs whose name holds this")
     options = options.parse_args()
@@ -184,30 +226,18 @@ def main():
         "`fit`, no mix": (lambda count: fit(count, mix=False), options.steps),
         "two models in turn": (in_turn, options.steps),
         "two models in turn, no mix": (lambda count: in_turn(count, mix=False), options.steps),
-        "`training_step` blocks, eager": (loop, options.steps),
+        "`training_step` blocks, eager": (loop, options.eager),
         "`mix_dataset`, 1,000 an epoch": (dataset, options.batches),
         "`mix_dataset(training=False)`": (lambda count: dataset(count, mix=False), options.batches),
         "`mix_dataset`, one iterator": (endless, options.batches),
         f"`mix_numpy`, {THREADS} threads": (threads(mix_numpy), options.batches),
-        f"one layer, {THREADS} threads": (threads(call_layer), options.batches),
+        f"one layer, {THREADS} threads": (threads(call_layer), options.eager),
     }
-    lines = [
-        f"Keras {keras.__version__} on {BACKEND}, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores; the state after "
-        "the first and after the last thousand, growth over the second half.\n",
-        "| run | steps or batches | seconds | MiB, first | MiB, last | MiB a thousand | Python objects "
-        f"| of the package | {TRACED} | repeated draws |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    print(*lines, sep="\n", flush=True)
-    kept, target = {}, pathlib.Path(__file__).with_name(f"long_runs_{BACKEND}")
+    gc.collect()
+    gc.freeze()  # what the frameworks have made is not counted, nor walked through after every thousand
     for name, (run, count) in runs.items():
         if options.only in name:
-            readings = run(count)
-            kept[name] = {key: [reading[key] for reading in readings.all] for key in readings.all[0]}
-            lines.append(line(name, count, readings))
-            print(lines[-1], flush=True)
-            target.with_suffix(".md").write_text("\n".join(lines) + "\n")
-            target.with_suffix(".json").write_text(json.dumps(kept) + "\n")
+            save(name, count, run(count))
 
 
 if __name__ == "__main__":
