@@ -46,7 +46,9 @@ def tensorflow_formula(x, y):
         a, b = (tf.random.gamma((rows,), 0.2) for _ in range(2))
         return tf.math.divide_no_nan(a, a + b)
 
-    permutation = lambda x: tf.random.shuffle(tf.range(rows))
+    def permutation(x):
+        return tf.random.shuffle(tf.range(rows))
+
     return formula(x, y, beta, permutation, tf.gather, lambda x: tf.cast(x, "float32"))
 
 
@@ -80,9 +82,16 @@ def elements(dataset, count):
 def arrays(x, y):
     """Arms that are functions of NumPy arrays."""
     mixup, rng = MixUp(0.2), np.random.default_rng(0)
-    beta = lambda x: rng.beta(0.2, 0.2, len(x)).astype("float32")
-    permutation = lambda x: rng.permutation(len(x))
-    as_float = lambda x: x.astype("float32", copy=False)
+
+    def beta(x):
+        return rng.beta(0.2, 0.2, len(x)).astype("float32")
+
+    def permutation(x):
+        return rng.permutation(len(x))
+
+    def as_float(x):
+        return x.astype("float32", copy=False)
+
     arms = {
         "copy": lambda: x.copy(),
         "formula": lambda: formula(x, y, beta, permutation, lambda x, i: x[i], as_float),
@@ -100,8 +109,13 @@ def on_jax(x, y):
 
     def plain(x, y, seed):
         keys = jax.random.split(jax.random.fold_in(key, seed))
-        beta = lambda x: jax.random.beta(keys[0], 0.2, 0.2, (len(x),))
-        permutation = lambda x: jax.random.permutation(keys[1], len(x))
+
+        def beta(x):
+            return jax.random.beta(keys[0], 0.2, 0.2, (len(x),))
+
+        def permutation(x):
+            return jax.random.permutation(keys[1], len(x))
+
         return formula(x, y, beta, permutation, lambda x, i: x[i], lambda x: x.astype("float32"))
 
     arms = {
@@ -111,7 +125,10 @@ def on_jax(x, y):
     }
     jitted = {name: jax.jit(arm) for name, arm in arms.items()}
     seed = jax.numpy.asarray(1)
-    run = lambda arm: lambda: jax.block_until_ready(arm(x, y, seed))
+
+    def run(arm):
+        return lambda: jax.block_until_ready(arm(x, y, seed))
+
     return {name: functools.partial(calls, run(arm)) for name, arm in jitted.items()}
 
 
@@ -120,8 +137,12 @@ def on_torch(x, y):
     import torch
 
     mixup, x, y = MixUp(0.2), torch.as_tensor(x), torch.as_tensor(y)
-    beta = lambda x: torch.distributions.Beta(0.2, 0.2).sample((len(x),))
-    permutation = lambda x: torch.randperm(len(x))
+
+    def beta(x):
+        return torch.distributions.Beta(0.2, 0.2).sample((len(x),))
+
+    def permutation(x):
+        return torch.randperm(len(x))
 
     def in_place():
         weight, partner = beta(x), permutation(x)

@@ -18,7 +18,7 @@ GENERATOR = keras.random.SeedGenerator(0)
 
 
 def ours(seed):
-    return functional.draw_weights(functional.random(seed), DRAWS, ALPHA)[0]
+    return functional.draw_weights(functional.random_source(seed), DRAWS, ALPHA)[0]
 
 
 def theirs(seed):

@@ -1,23 +1,13 @@
-"""Mixup for Keras 3, right wherever it is put: in the model, in the data pipeline, with any labels."""
+"""Mixup for Keras 3 that stays correct in the model, the input pipeline and loops written by hand."""
 
-from keras_mixup import functional as functional
-from keras_mixup import loaders as loaders
-from keras_mixup._follow_mix import follow_mix as follow_mix
-from keras_mixup._steps import training_step as training_step
-from keras_mixup.layers import CutMix as CutMix
-from keras_mixup.layers import FMix as FMix
-from keras_mixup.layers import GridMix as GridMix
-from keras_mixup.layers import ManifoldMixUp as ManifoldMixUp
-from keras_mixup.layers import MixLayer as MixLayer
-from keras_mixup.layers import MixUp as MixUp
-from keras_mixup.layers import RandomMix as RandomMix
-from keras_mixup.losses import MixLoss as MixLoss
-from keras_mixup.metrics import MixMetric as MixMetric
-from keras_mixup.pairing import Nearby as Nearby
-from keras_mixup.pairing import OtherClass as OtherClass
-from keras_mixup.pairing import Pairing as Pairing
-from keras_mixup.pairing import SameClass as SameClass
-from keras_mixup.report import check as check
+from keras_mixup import functional, loaders
+from keras_mixup._follow_mix import follow_mix
+from keras_mixup._step import training_step
+from keras_mixup.layers import CutMix, FMix, GridMix, ManifoldMixUp, MixLayer, MixUp, RandomMix, SaliencyMix
+from keras_mixup.losses import MixLoss
+from keras_mixup.metrics import MixMetric
+from keras_mixup.model_check import check
+from keras_mixup.pairing import Local, Nearby, OtherClass, Pairing, Roll, SameClass, Shuffle
 
 __version__ = "0.1.0"
 
@@ -25,6 +15,7 @@ __all__ = [
     "CutMix",
     "FMix",
     "GridMix",
+    "Local",
     "ManifoldMixUp",
     "MixLayer",
     "MixLoss",
@@ -34,7 +25,10 @@ __all__ = [
     "OtherClass",
     "Pairing",
     "RandomMix",
+    "Roll",
+    "SaliencyMix",
     "SameClass",
+    "Shuffle",
     "check",
     "follow_mix",
     "functional",

@@ -61,7 +61,7 @@ def check_integer(name, value: Any, *, lower, upper=None, what="an integer", opt
 
 
 def check_axes(name, axes, *, count):
-    """Axes behind the batch axis, in their order; `None` as it is."""
+    """Axes after the batch axis, in their order; `None` as it is."""
     if axes is None:
         return None
     if not isinstance(axes, tuple | list) or not axes or len(set(axes)) != len(axes) or count not in (None, len(axes)):
@@ -81,13 +81,3 @@ def no_step(what, where, number):
         f"{what} is a schedule, and {where} has no training step to follow. Give a number, {number}, or put the layer "
         "into the model, where the schedule is followed."
     )
-
-
-def static_shape(leaf):
-    """The shape as a tuple, `None` for unknown sizes; `None` for what is no dense array of known rank."""
-    if type(leaf).__name__ in ("RaggedTensor", "RaggedTensorSpec", "SparseTensor", "SparseTensorSpec"):
-        return None
-    try:
-        return tuple(leaf.shape)
-    except (AttributeError, ValueError):  # a Python number; a TensorFlow tensor of unknown rank
-        return None

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mixup import _grid, _label_checks, _backend
-from keras_mixup.functional import blend, blend_element_labels, blend_labels, shares
-from keras_mixup.functional._blend import partners_of
+from keras_mixup import _backend, _grid
+from keras_mixup.functional import blend, blend_element_labels, blend_labels
+from keras_mixup.functional._blend import others_of
 from keras_mixup.functional._labels import check_weight_rank
-from keras_mixup.functional._mix import reverse_keep, trailing
+from keras_mixup.functional._mix import element_shares
 
 
 def like_predictions(y_true, y_pred):
@@ -30,7 +30,7 @@ def can_blend(case, sample_weight):
     """
     if case.by == "element" and sample_weight is not None:
         return False
-    return like_predictions(case.y_true, case.y_pred) and read_mask(case.y_pred) is None
+    return like_predictions(case.y_true, case.y_pred) and case.mask is None
 
 
 def kind_of_labels(y_true, y_pred):
@@ -43,12 +43,13 @@ def kind_of_labels(y_true, y_pred):
 
 
 class Case(NamedTuple):
-    """What is to be followed: a mix as it holds for these labels and predictions."""
+    """A mix as it holds for these labels and predictions."""
 
-    mix: Any  # `keep`, if there is one, is that of the elements of the labels
+    mix: Any  # its elements, if it has some, are those of the labels
     y_true: Any
     y_pred: Any
     by: str  # "sample", or "element"
+    mask: Any = None  # of the predictions, which carry it
     expanded: bool = False  # whether labels and predictions were given an axis for the one value of each element
 
 
@@ -60,23 +61,23 @@ def case_of(follower, mix, y_true, y_pred, class_axes, by):
         class_axes: tuple, the axes of labels like the predictions along which lie classes; `None` if nobody knows.
         by: `"sample"`, `"element"`, or `None` to decide by the shapes.
     """
-    _label_checks.check_batch(mix, y_pred)
+    _check_batch(mix, y_pred)
     ops = _backend.KERAS
     y_true, y_pred = ops.convert_to_tensor(y_true), _as_tensor(y_pred)
-    place = None
-    if mix.keep is not None and by != "sample":
-        keep, labels, predictions = (tuple(x.shape) for x in (mix.keep, y_true, y_pred))
+    mask, place = read_mask(y_pred), None
+    if mix.elements is not None and by != "sample":
+        parts, labels, predictions = (tuple(x.shape) for x in (mix.elements, y_true, y_pred))
         try:
-            place = _grid.find(keep, labels, predictions, class_axes, forced=by == "element")
+            place = _grid.find(parts, labels, predictions, class_axes, forced=by == "element")
         except _grid.Unclear:
-            raise _label_checks.unclear(follower, keep, labels, predictions) from None
+            raise _unclear(follower, parts, labels, predictions) from None
     if place is None:
-        return Case(mix._replace(keep=None), y_true, y_pred, "sample")
+        return Case(mix.by_sample(), y_true, y_pred, "sample", mask)
     averaged = place.labels if class_axes is None else ()
     expanded = len(y_true.shape) == len(y_pred.shape) and len(y_true.shape) - 1 in averaged
-    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, expanded)
-    keep = _grid.onto_labels(ops, mix.keep, place, len(y_true.shape))
-    return Case(mix._replace(keep=keep), y_true, y_pred, "element", expanded)
+    y_true, y_pred = _with_values_on_last_axis(y_true, y_pred, mask, expanded)
+    elements = _grid.onto_labels(ops, mix.elements, place, len(y_true.shape))
+    return Case(mix.with_elements(elements), y_true, y_pred, "element", mask, expanded)
 
 
 def _as_tensor(y_pred):
@@ -84,13 +85,13 @@ def _as_tensor(y_pred):
     return y_pred if keras.ops.is_tensor(y_pred) else keras.ops.convert_to_tensor(y_pred)
 
 
-def _with_values_on_last_axis(y_true, y_pred, on_last):
+def _with_values_on_last_axis(y_true, y_pred, mask, on_last):
     """Labels and predictions whose last axis, over which losses average, holds the values of one element."""
     missing = len(y_pred.shape) - len(y_true.shape)
     if on_last or (missing == 1 and y_pred.shape[-1] == 1):
         y_true = _backend.KERAS.expand_dims(y_true, -1)
     if on_last or (missing == -1 and y_true.shape[-1] == 1):
-        y_pred = with_mask(_backend.KERAS.expand_dims(y_pred, -1), read_mask(y_pred))
+        y_pred = with_mask(_backend.KERAS.expand_dims(y_pred, -1), mask)
     return y_true, y_pred
 
 
@@ -100,14 +101,14 @@ def blended(case, sample_weight):
     if "float" not in _backend.dtype_of(y_true):
         y_true = ops.cast(y_true, "float32")
     if sample_weight is None:
-        return (blend_labels(y_true, mix) if mix.keep is None else blend(y_true, mix)), None
-    if mix.keep is None:
+        return (blend_labels(y_true, mix) if mix.elements is None else blend(y_true, mix)), None
+    if mix.elements is None:
         return blend_labels(y_true, mix, _rowwise(sample_weight, y_true))
     return blend_element_labels(y_true, mix, _rowwise(sample_weight, y_true))
 
 
 class Term(NamedTuple):
-    """One of the two label sets of a mix."""
+    """One of the label sets of a mix."""
 
     labels: Any
     predictions: Any
@@ -115,49 +116,47 @@ class Term(NamedTuple):
 
 
 def terms(case):
-    """Both terms of a mix."""
+    """The terms of a mix, that of the original first."""
     y_true, y_pred, mix = case.y_true, case.y_pred, case.mix
-    mask, others = read_mask(y_pred), partners_of(y_true, mix)
-    if mask is None:
-        return [Term(y_true, y_pred, None), Term(others, y_pred, None)]
-    other_mask = partners_of(mask, mix)
-    return [Term(y_true, y_pred, mask), Term(others, with_mask(y_pred, other_mask), other_mask)]
+    others = others_of(y_true, mix)
+    if case.mask is None:
+        return [Term(labels, y_pred, None) for labels in (y_true, *others)]
+    masks = others_of(case.mask, mix)
+    other_terms = [Term(y, with_mask(y_pred, mask), mask) for y, mask in zip(others, masks, strict=True)]
+    return [Term(y_true, y_pred, case.mask), *other_terms]
 
 
 def shares_of(case, shape, class_axis=-1):
-    """λ and 1 - λ of the two terms, for values of this shape, without the axis of the classes."""
-    ops, both = _backend.KERAS, _element_shares(case.mix)
-    if len(both[0].shape) == len(shape) + 1:
-        if both[0].shape[class_axis] != 1:
-            raise _label_checks.averaged(case.y_pred.shape, shape)
-        both = [ops.squeeze(share, class_axis) for share in both]
-    if len(both[0].shape) > len(shape):
-        raise _label_checks.averaged(case.y_pred.shape, shape)
-    return [over_shape(share, shape) for share in both]
+    """The share of each term, for values of this shape, without the axis of the classes."""
+    ops, shares = _backend.KERAS, element_shares(case.mix) or case.mix.shares
+    if len(shares[0].shape) == len(shape) + 1:
+        if shares[0].shape[class_axis] != 1:
+            raise averaged(case.y_pred.shape, shape)
+        shares = [ops.squeeze(share, class_axis) for share in shares]
+    if len(shares[0].shape) > len(shape):
+        raise averaged(case.y_pred.shape, shape)
+    return [over_shape(share, shape) for share in shares]
 
 
 def weights_of(case, sample_weight, shape):
-    """The weights of the samples of both terms, w and w[partner], for values of this shape; ones where there is no w.
+    """The weights of the samples of each term, w and w[partner], for values of this shape; ones where there is no w.
 
     They cover the leading axes of the values, and never run along a later one.
     """
     ops = _backend.KERAS
     if sample_weight is None:
-        return [1.0, 1.0]
+        return [1.0] * len(case.mix.shares)
     w = _rowwise(sample_weight, case.y_true)
     while len(w.shape) > len(shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     check_weight_rank(w.shape, shape)
-    w = trailing(ops, w, len(shape))
-    return [w, partners_of(w, case.mix)]
+    w = _backend.trailing(ops, w, len(shape))
+    return [w, *others_of(w, case.mix)]
 
 
-def mask_of(mask, values):
-    """The mask of the predictions and the one that a loss sets on its values, as numbers; `None` if there is neither.
-
-    They cover the leading axes of the values.
-    """
-    found = [_backend.KERAS.cast(one, "float32") for one in (mask, read_mask(values)) if one is not None]
+def counts_of(values, *masks):
+    """The masks of values, which cover their leading axes, as numbers; `None` if there are none."""
+    found = [_backend.KERAS.cast(mask, "float32") for mask in masks if mask is not None]
     return math.prod(over(one, values) for one in found) if found else None
 
 
@@ -172,20 +171,13 @@ def over_shape(x, shape):
     On PyTorch Keras multiplies weights in place: they may be no view.
     """
     ops = _backend.KERAS
-    return ops.copy(ops.broadcast_to(trailing(ops, x, len(shape)), shape))
+    return ops.copy(ops.broadcast_to(_backend.trailing(ops, x, len(shape)), shape))
 
 
 def _rowwise(sample_weight, y_true):
     """Weights with an axis for the rows."""
     w = _backend.KERAS.cast(sample_weight, "float32")
     return _backend.KERAS.broadcast_to(w, _backend.KERAS.shape(y_true)[:1]) if len(w.shape) == 0 else w
-
-
-def _element_shares(mix):
-    """λ and 1 - λ of the samples, or of their elements."""
-    if mix.keep is None:
-        return shares(mix)
-    return [_backend.KERAS.cast(share, "float32") for share in (mix.keep, reverse_keep(_backend.KERAS, mix.keep))]
 
 
 def same_rank(y_true, y_pred):
@@ -236,5 +228,66 @@ class _WriteMask(keras.layers.Layer):
         return inputs[1]
 
 
-# Made once, and outside of the steps: `torch.compile` cannot trace how a Keras layer is made.
+# Made once, before any step: `torch.compile` cannot trace how a Keras layer is made.
 _READ_MASK, _WRITE_MASK = _ReadMask(), _WriteMask()
+
+
+def _check_batch(mix, y_pred):
+    """A mix of as many rows as the predictions have."""
+    rows, batch = mix.weight.shape[0], y_pred.shape[0]
+    if rows is not None and batch is not None and rows != batch:
+        raise ValueError(
+            f"The mix of this step has {rows} rows, the predictions have {batch}. A loss can follow a mix only row "
+            "by row. If the model folds other axes into the batch axis after the mixing layer, or splits it, mix "
+            "in the input pipeline instead: `mixup.mix_dataset(dataset)`."
+        )
+
+
+def _unclear(follower, keep, labels, predictions):
+    """The error where shapes do not tell which element of the inputs a label belongs to."""
+    parts = tuple("any" if axis and size == 1 else size for axis, size in enumerate(keep))
+    name = type(follower).__name__
+    received = (
+        f"Received: parts pasted in inputs of shape {shape_text(parts)}, labels of shape {shape_text(labels)}, "
+        f"predictions of shape {shape_text(predictions)}.\n"
+    )
+    if follower.by == "element":
+        return ValueError(
+            f"`{name}` {follower.name!r} was told by='element', but the labels do not lie on the grid of the inputs, "
+            f"at an integer stride, or flattened in row-major order. {received}"
+            "Options: bring predictions and labels to the size of the inputs, or to a size that divides it, with the "
+            f"classes along the last axis; `{name}(..., by='sample')`, one λ for all labels of a sample."
+        )
+    return ValueError(
+        f"`{name}` {follower.name!r} cannot tell whether, and how, its labels belong to the pasted elements of the "
+        f"inputs. {received}"
+        f"Options: `{name}(..., by='element')` for a label for each element, which follows its owner; "
+        f"`{name}(..., by='sample')` for labels of whole samples, which follow by λ. By element the sizes must be "
+        "those of the inputs, or divide them."
+    )
+
+
+def averaged(predictions, values):
+    return ValueError(
+        "Labels follow by element here, but the loss or metric averages over elements that come from different "
+        f"samples. Received: predictions of shape {shape_text(predictions)}, values of shape {shape_text(values)}.\n"
+        "Options: a loss with a value for each element; labels with the shape of the predictions, without sample "
+        "weights, `pairwise=False`; `by='sample'`, one λ for all labels of a sample."
+    )
+
+
+def check_blendable(follower, labels, predictions):
+    """Class indices are not blended: between class 3 and class 8 lies no class."""
+    if len(labels) == len(predictions) - 1 and predictions[-1] != 1:
+        raise ValueError(
+            f"`{type(follower).__name__}` {follower.name!r} was told pairwise=False, and class indices cannot be "
+            f"blended.\nReceived: labels of shape {shape_text(labels)}, predictions of shape "
+            f"{shape_text(predictions)}.\n"
+            "Options: leave `pairwise` out; or one-hot labels, `keras.ops.one_hot(y, num_classes)`."
+        )
+
+
+def shape_text(shape):
+    return (
+        "(" + ", ".join("?" if size is None else str(size) for size in shape) + ("," if len(shape) == 1 else "") + ")"
+    )

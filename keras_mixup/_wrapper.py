@@ -7,6 +7,22 @@ import keras
 from keras_mixup import _arguments
 
 
+class Choice:
+    """Checks an argument that is one of a few values whenever it is assigned."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, wrapper, owner=None):
+        return self if wrapper is None else vars(wrapper)[self.name]
+
+    def __set__(self, wrapper, value):
+        vars(wrapper)[self.name] = _arguments.check_choice(self.name, value, self.values)
+
+
 class Wrapper:
     """Base of `MixLoss` and `MixMetric`.
 
@@ -17,12 +33,15 @@ class Wrapper:
     wraps = ""  # name of the argument, the attribute and the config key that hold the wrapped object
     defaults: ClassVar[dict] = {}  # of the other arguments
 
+    pairwise = Choice(None, True, False)
+    by = Choice(None, "sample", "element")
+
     def _remember(self, identifier, layer, pairwise, by):
         """Keeps the arguments as they were given: they are the config."""
         self._identifier = identifier
         self.layer = layer
-        self.pairwise = _arguments.check_choice("pairwise", pairwise, (None, True, False))
-        self.by = _arguments.check_choice("by", by, (None, "sample", "element"))
+        self.pairwise = pairwise
+        self.by = by
         self.followed_by = None  # "sample" or "element", as it was in the last step that was traced
 
     def __getattr__(self, name):
@@ -55,3 +74,11 @@ class Wrapper:
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, cls.wraps: keras.saving.deserialize_keras_object(config[cls.wraps])})
+
+
+def check_not_wrapped(wrapper, wrapped):
+    """What is wrapped twice would follow twice."""
+    if isinstance(wrapped, type(wrapper)):
+        raise TypeError(
+            f"`{type(wrapper).__name__}` wraps a plain loss or metric. Received: {wrapped!r}. Use it as it is."
+        )

@@ -13,8 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mixup import _arguments, _batch_checks
+from keras_mixup import _arguments
 from keras_mixup.layers import MixLayer
+from keras_mixup.layers._pipelines import arguments_of
 
 
 class MixCollate:
@@ -70,7 +71,10 @@ class MixCollate:
 
         batch = keras.tree.map_structure(_to_numpy, self._collated(samples))
         mixed = _mix(self.layer, batch, self._seed(), self.training, self.dtype)
-        to_torch = lambda x: torch.from_numpy(np.require(x, requirements=["C", "W"]))
+
+        def to_torch(x):
+            return torch.from_numpy(np.require(x, requirements=["C", "W"]))
+
         return keras.tree.map_structure(to_torch, mixed)
 
     def __getstate__(self):
@@ -254,11 +258,7 @@ def _mix(layer, batch, seed, training, dtype):
     parts = _parts(batch)
     if dtype is None and layer.compute_dtype == "bfloat16":
         dtype = "float32"
-    if training:
-        mixed = layer.mix_numpy(*parts, seed=seed, dtype=dtype)
-    else:
-        parts = keras.tree.map_structure(np.asarray, parts)
-        mixed = layer._unmixed(layer._unpack(*parts), dtype).repack()
+    mixed = layer.mix_numpy(*parts, seed=seed, training=training, dtype=dtype)
     if len(parts) == 2 and not keras.tree.flatten(parts[1]):
         return (mixed,)  # `()` says that there are no labels
     return type(batch)(*mixed) if hasattr(batch, "_fields") else mixed
@@ -268,7 +268,7 @@ def _parts(batch):
     """The arguments of a call for a batch."""
     batch = tuple(batch) if isinstance(batch, list) else batch
     if (isinstance(batch, dict) and "images" in batch) or (isinstance(batch, tuple) and len(batch) in (2, 3)):
-        return _batch_checks.check_dataset_element(batch)
+        return arguments_of(batch)
     raise ValueError(
         "A batch to mix must be `(x, y)`, `(x, y, sample_weight)` or a sample dict with `images` and `labels`.\n"
         f"Received: {batch!r:.200} ({type(batch).__name__}).\n"
@@ -293,7 +293,7 @@ def _check_layer(owner, layer):
             f"`{name}` expected a mixing layer as its first argument.\nReceived: {layer!r:.80} "
             f"({type(layer).__name__}).\nFor example: `{name}(MixUp(alpha=0.2, num_classes=10), ...)`."
         )
-    layer._check_place(f"`{name}`")
+    layer.check_use(f"`{name}`")
     return layer
 
 

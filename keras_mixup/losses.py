@@ -2,12 +2,12 @@
 
 import re
 import warnings
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
 
-from keras_mixup import _follow, _label_checks, _steps, _texts
-from keras_mixup._wrapper import Wrapper
+from keras_mixup import _follow, _step
+from keras_mixup._wrapper import Wrapper, check_not_wrapped
 
 # They read labels 0 and 1 as signs, and only if there are no others: blended ones would be taken as they are.
 READ_SIGNS = (keras.losses.hinge, keras.losses.squared_hinge)
@@ -86,20 +86,33 @@ class MixLoss(Wrapper, keras.losses.Loss):
     wraps = "loss"
     defaults: ClassVar = {"layer": None, "pairwise": None, "by": None}
 
-    def __init__(self, loss, *, layer=None, pairwise=None, by=None, name=None):
-        _label_checks.check_not_wrapped(self, loss)
+    def __init__(
+        self,
+        loss: Any,
+        *,
+        layer: str | None = None,
+        pairwise: bool | None = None,
+        by: Literal["sample", "element"] | None = None,
+        name: str | None = None,
+    ):
+        check_not_wrapped(self, loss)
         self.loss = _as_loss(loss)
         super().__init__(name=name or self.loss.name, reduction=self.loss.reduction, dtype=self.loss.dtype)
         self._remember(loss, layer, pairwise, by)
         if self._fn in COMPARE_SAMPLES and pairwise is not True:
-            raise ValueError(_texts.COMPARES.format(name=self.loss.name))
+            raise ValueError(
+                f"Loss {self.loss.name!r} compares the samples of a batch by their classes, and a mixed sample has two "
+                "of them: its labels cannot follow a mix.\nOptions:\n  train such a loss on clean inputs, with the "
+                "mixing layer before the other outputs only\n  train on both label sets, weighted λ and 1 - λ: "
+                "`MixLoss(..., pairwise=True)`"
+            )
         self._settled = False  # a mix was met, or its lack warned of
-        _steps.followers.add(self)
+        _step.followers.add(self)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         if self._fn is SPARSE and not any(map(keras.tree.is_nested, (y_true, y_pred))):
-            _label_checks.check_sparse(self, tuple(y_true.shape), tuple(y_pred.shape))
-        mix = _steps.mix_to_follow(self)
+            _check_sparse(self, tuple(y_true.shape), tuple(y_pred.shape))
+        mix = _step.mix_to_follow(self)
         self._warn_if_never_met(mix)
         if mix is None:
             return self._unmixed(y_true, y_pred, sample_weight)
@@ -120,7 +133,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
         self.loss.reduction = reduction
 
     def _warn_if_never_met(self, mix):
-        lack = _steps.lack_of_mix(self.name) if mix is None and not self._settled else None
+        lack = _step.lack_of_mix(self.name) if mix is None and not self._settled else None
         if lack:
             warnings.warn(lack, stacklevel=3)
             self._settled = True
@@ -137,9 +150,9 @@ class MixLoss(Wrapper, keras.losses.Loss):
     def _pairs(self, case, sample_weight):
         shapes = tuple(case.y_true.shape), tuple(case.y_pred.shape)
         if self.pairwise is None and self._fn not in (*OF_KERAS, SPARSE):
-            _label_checks.check_known_classes(self, *shapes)
+            _check_known_classes(self, *shapes)
         if self.pairwise is False:
-            _label_checks.check_blendable(self, *shapes)
+            _follow.check_blendable(self, *shapes)
         if self.pairwise is not None:
             return self.pairwise
         return self._fn in (*READ_SIGNS, SPARSE) or not _follow.can_blend(case, sample_weight)
@@ -147,7 +160,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
     def _unmixed(self, y_true, y_pred, sample_weight):
         """The wrapped loss; but weights of samples are never taken for those of another axis, nor refused."""
         nested = any(map(keras.tree.is_nested, (y_true, y_pred)))
-        if sample_weight is None or nested or not _label_checks.calls_only_call(self.loss):
+        if sample_weight is None or nested or not _calls_only_call(self.loss):
             return self.loss(y_true, y_pred, sample_weight)
         value = self.loss.call(*(keras.ops.convert_to_tensor(x, dtype=self.dtype) for x in (y_true, y_pred)))
         if 0 < len(sample_weight.shape) < len(value.shape):
@@ -156,16 +169,16 @@ class MixLoss(Wrapper, keras.losses.Loss):
 
     def _blended(self, case, sample_weight):
         y_true, weight = _follow.blended(case, sample_weight)
-        if case.expanded and weight is None and _follow.read_mask(case.y_pred) is None:
+        if case.expanded and weight is None and case.mask is None:
             y_true = keras.ops.squeeze(y_true, -1)  # the loss averages over its own axes, as it does without a mix
             case = case._replace(y_pred=keras.ops.squeeze(case.y_pred, -1), expanded=False)
         self._check_scale(case)
-        if not _label_checks.calls_only_call(self.loss):
+        if not _calls_only_call(self.loss):
             return self.loss(y_true, case.y_pred, weight)
         value, flat = self._values(y_true, case.y_pred)
         if len(value.shape) == 0:  # one number for the batch: Keras' own weighting
             return self.loss(y_true, case.y_pred, weight)
-        mask = _follow.mask_of(_follow.read_mask(case.y_pred), value)
+        mask = _follow.counts_of(value, case.mask, self._mask_set_on(value))
         flat = flat and weight is None
         if weight is not None:
             weight = _follow.over(_follow.weights_of(case, weight, value.shape)[0], value)
@@ -173,23 +186,30 @@ class MixLoss(Wrapper, keras.losses.Loss):
 
     def _paired(self, case, sample_weight):
         """Both label sets, with the wrapped loss's weighting, masking and reduction as over one of them."""
-        _label_checks.check_call_followed(self.loss)
+        _check_call_followed(self.loss)
         self._check_scale(case)
-        terms = []
-        for number, term in enumerate(_follow.terms(case)):
-            value, flat = self._values(term.labels, term.predictions)
-            if len(value.shape) == 0:
-                raise _label_checks.one_number(self)
-            share = _follow.shares_of(case, keras.ops.shape(value), self._averaged_axis())[number]
-            weight = _follow.weights_of(case, sample_weight, value.shape)[number]
-            mask = _follow.mask_of(term.mask, value)
+        label_sets, terms, flat = _follow.terms(case), [], False
+        values = [self._values(one.labels, one.predictions) for one in label_sets]
+        value, flat = values[0]
+        if len(value.shape) == 0:
+            raise _one_number(self)
+        shares = _follow.shares_of(case, keras.ops.shape(value), self._averaged_axis())
+        weights = _follow.weights_of(case, sample_weight, value.shape)
+        for one, (value, _), share, weight in zip(label_sets, values, shares, weights, strict=True):
+            mask = _follow.counts_of(value, one.mask, self._mask_set_on(value))
             terms.append(_Term(value, share * weight, None if mask is None else share * mask))
         return self._reduced(terms, flat and sample_weight is None)
+
+    def _mask_set_on(self, values):
+        """The mask that the loss sets on its values. Those of Keras do so only for an `ignore_class`."""
+        if self._fn in OF_KERAS or (self._fn is SPARSE and getattr(self.loss, "ignore_class", None) is None):
+            return None
+        return _follow.read_mask(values)
 
     def _check_scale(self, case):
         """A sum over elements is not one over the rows of elements that the loss would average."""
         if case.expanded and self.reduction not in ("mean", "sum_over_batch_size"):
-            raise _label_checks.averaged(case.y_pred.shape, case.y_pred.shape[:-2])
+            raise _follow.averaged(case.y_pred.shape, case.y_pred.shape[:-2])
 
     def _averaged_axis(self):
         axis = getattr(self.loss, "axis", -1)
@@ -275,3 +295,49 @@ def _as_loss(loss):
     if isinstance(found, keras.losses.Loss):
         return found
     return _FunctionLoss(found, loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__))
+
+
+def _check_sparse(follower, labels, predictions):
+    """Class indices have one axis less than the predictions, or one of size 1."""
+    if len(labels) == len(predictions) and labels[-1] not in (1, None):
+        raise ValueError(
+            f"Loss {follower.name!r} takes class indices. Received: labels of shape {_follow.shape_text(labels)} for "
+            f"predictions of shape {_follow.shape_text(predictions)}.\n"
+            "Options: for one-hot labels `MixLoss(keras.losses.CategoricalCrossentropy(...))`; for class indices "
+            f"labels of shape {_follow.shape_text(predictions[:-1])}."
+        )
+
+
+def _check_known_classes(follower, labels, predictions):
+    """Labels whose last axis is known, so that class indices and one-hot rows can be told apart."""
+    if len(labels) == len(predictions) and labels[-1] is None and predictions[-1] not in (1, None):
+        raise ValueError(
+            f"Loss {follower.name!r} cannot tell class indices from one-hot labels. Received: labels of shape "
+            f"{_follow.shape_text(labels)}, predictions of shape {_follow.shape_text(predictions)}.\n"
+            "Options: labels of a known shape, `y.set_shape((None, num_classes))`; `pairwise=True` for class indices; "
+            "`pairwise=False` for one-hot labels."
+        )
+
+
+def _calls_only_call(loss):
+    """Whether `call` is all that a loss computes, apart from Keras' weighting and reduction."""
+    return type(loss).__call__ is keras.losses.Loss.__call__
+
+
+def _check_call_followed(loss):
+    """In pairs `call` gives the values of each label set."""
+    if not _calls_only_call(loss):
+        raise ValueError(
+            f"`{type(loss).__name__}` overrides `__call__`, which pairs of labels would leave out. Received: labels "
+            "that must follow in pairs (class indices, a mask, or `pairwise=True`).\n"
+            "Options: override `call(self, y_true, y_pred)` instead, with a value for each sample; or labels with the "
+            "shape of the predictions (one-hot), which are blended, `pairwise=False`."
+        )
+
+
+def _one_number(follower):
+    return ValueError(
+        f"Loss {follower.name!r} gives one number for the whole batch, so its labels cannot be followed in pairs of "
+        "samples. Options: a loss with a value for each sample; labels with the shape of the predictions (one-hot), "
+        f"which are blended: `MixLoss({type(follower.loss).__name__}(...), pairwise=False)`."
+    )

@@ -1,11 +1,11 @@
 """`MixMetric`: any Keras metric, with labels that follow the mix made in this step."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 
-from keras_mixup import _follow, _label_checks, _steps
-from keras_mixup._wrapper import Wrapper
+from keras_mixup import _follow, _step
+from keras_mixup._wrapper import Wrapper, check_not_wrapped
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -47,18 +47,26 @@ class MixMetric(Wrapper, keras.metrics.Metric):
     wraps = "metric"
     defaults: ClassVar = {"layer": None, "pairwise": True, "by": None}
 
-    def __init__(self, metric, *, layer=None, pairwise=True, by=None, name=None):
-        _label_checks.check_not_wrapped(self, metric)
+    def __init__(
+        self,
+        metric: Any,
+        *,
+        layer: str | None = None,
+        pairwise: bool | None = True,
+        by: Literal["sample", "element"] | None = None,
+        name: str | None = None,
+    ):
+        check_not_wrapped(self, metric)
         inner = _as_metric(metric)
         super().__init__(name=name or inner.name, dtype=inner.dtype)
         self.metric = inner
         self._remember(metric, layer, pairwise, by)
         check_metric(inner, self.pairwise)
         if self.pairwise is not False:
-            _label_checks.check_pairs_of_metric(inner, _no_pairs(inner))
+            _check_pairs(inner, _no_pairs(inner))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        mix = _steps.mix_to_follow(self)
+        mix = _step.mix_to_follow(self)
         if mix is None:
             weight = self._aligned(y_true, y_pred, sample_weight)
             return self.metric.update_state(y_true, y_pred, sample_weight=weight)
@@ -72,12 +80,15 @@ class MixMetric(Wrapper, keras.metrics.Metric):
         shares = _follow.shares_of(case, shape, _class_axis(self.metric))
         weights = _follow.weights_of(case, sample_weight, shape)
         for term, share, weight in zip(_follow.terms(case), shares, weights, strict=True):
-            self.metric.update_state(term.labels, term.predictions, sample_weight=share * weight)
+            if isinstance(self.metric, _Accuracy):
+                self.metric.update_masked(term.labels, term.predictions, term.mask, share * weight)
+            else:
+                self.metric.update_state(term.labels, term.predictions, sample_weight=share * weight)
         return None
 
     def _blends(self, case, sample_weight):
         if self.pairwise is False:
-            _label_checks.check_blendable(self, tuple(case.y_true.shape), tuple(case.y_pred.shape))
+            _follow.check_blendable(self, tuple(case.y_true.shape), tuple(case.y_pred.shape))
         return _follow.can_blend(case, sample_weight) if self.pairwise is None else not self.pairwise
 
     def _aligned(self, y_true, y_pred, sample_weight):
@@ -159,10 +170,13 @@ class _Accuracy(keras.metrics.Accuracy):
     """What `compile(metrics=["accuracy"])` takes for labels and predictions of these shapes."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        self.update_masked(y_true, y_pred, _follow.read_mask(y_pred), sample_weight)
+
+    def update_masked(self, y_true, y_pred, mask, sample_weight):
+        """As `update_state`, if the mask of the predictions is known."""
         kind = _follow.kind_of_labels(y_true, y_pred)
         hits = getattr(keras.metrics, f"{kind}_accuracy")(y_true, y_pred)
         right = keras.ops.ones_like(hits)
-        mask = _follow.read_mask(y_pred)
         super().update_state(hits, right if mask is None else _follow.with_mask(right, mask), sample_weight)
 
 
@@ -172,4 +186,14 @@ def check_metric(metric, pairwise):
         raise ValueError(
             f"Metric {metric.name!r} counts in {metric.dtype}, and would cut the weights λ and 1 - λ of the two label "
             f'sets to 0. Let it count in floats: `{type(metric).__name__}(..., dtype="float32")`.'
+        )
+
+
+def _check_pairs(metric, refused):
+    """A metric that keeps its meaning when it is updated with both label sets."""
+    if refused:
+        raise ValueError(
+            f"Metric {metric.name!r} {refused}, so it cannot be updated with both label sets of a mix. Received: "
+            f"pairwise=True, the default.\nOptions: blended labels, `MixMetric({type(metric).__name__}(...), "
+            "pairwise=False)`; or measure it on clean data only, in `evaluate`."
         )

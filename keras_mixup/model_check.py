@@ -1,14 +1,13 @@
-"""`check`: does everything in this model follow the mix? One training step, without lasting effect."""
+"""`check`: run one training step without lasting effect, and report which losses and metrics follow the mix."""
 
 import contextlib
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_mixup import _backend, _checks, _step
-from keras_mixup.layers._base import EndOfStep
+from keras_mixup import _backend, _step
 from keras_mixup.losses import MixLoss
 from keras_mixup.metrics import MixMetric
 
@@ -26,24 +25,21 @@ class Report(NamedTuple):
             `"sample"`, one λ for all labels of a sample, or by `"element"`, each label by the owner of its element.
     """
 
-    layers: dict
-    losses: dict
-    metrics: dict
-    advice: list
-    by: dict
+    layers: dict[str, list]
+    losses: dict[str, str | None]
+    metrics: dict[str, str | None]
+    advice: list[str]
+    by: dict[str, dict[str, str | None]]
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether there is nothing to change."""
         return not self.advice
 
     def __str__(self):
-        mixed = lambda shapes: (
-            "mixed " + ", ".join(f"{shape}, rank {len(shape)}" for shape in shapes) if shapes else "mixed nothing"
-        )
         return "\n".join(
             [
-                *("Mixing layers", *_rows(self.layers, mixed)),
+                *("Mixing layers", *_rows(self.layers, _mixed)),
                 *("Losses", *self._followed("losses")),
                 *("Metrics", *self._followed("metrics")),
                 *([f"-> {line}" for line in self.advice] or ["Nothing to change."]),
@@ -59,7 +55,7 @@ class Report(NamedTuple):
         return _rows(rows, str)
 
 
-def check(model, x, y=None, sample_weight=None):
+def check(model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None) -> Report:
     """Runs one training step on a batch, and reports what was mixed and which losses and metrics followed.
 
     Variables of the model, its optimizer and its metrics are as before when it returns, the random states of its
@@ -73,10 +69,10 @@ def check(model, x, y=None, sample_weight=None):
         sample_weight: Its weights.
 
     Returns:
-        A `Report`, to be printed; `report.ok` tells whether there is nothing to change.
+        A `Report` to print; `report.ok` is true if there is nothing to change.
 
     Raises:
-        RuntimeError: what the training step itself would raise, such as for two mixing layers in one step.
+        RuntimeError: whatever the training step itself raises, such as for two mixing layers in one step.
 
     Example:
 
@@ -93,7 +89,7 @@ def check(model, x, y=None, sample_weight=None):
       accuracy: follows no mix
     -> Metric 'accuracy' compares predictions for mixed inputs with unmixed labels: wrap it, MixMetric('accuracy').
     """
-    _checks.check_compiled(model)
+    _check_compiled(model)
     _check_one_batch(model, x, y)
     with _unchanged(model, x), _step.watch() as records:
         model.train_on_batch(x, y, sample_weight)
@@ -103,9 +99,9 @@ def check(model, x, y=None, sample_weight=None):
     followed = {id(follower): record.name for record in records for follower in record.followers}
     by = {id(follower): follower.followed_by for record in records for follower in record.followers}
     losses, metrics = _losses(model), _metrics(model)
-    if not losses:  # a `train_step` of one's own
+    if not losses:  # the model has its own `train_step`
         losses = {f.name: f for record in records for f in record.followers if isinstance(f, MixLoss)}
-    layers: dict[str, list] = {name: [] for name in _mixing_layers(model)}
+    layers: dict[str, list] = {name: [] for name in _step.mixing_layers(model)}
     for record in records:
         layers[record.name] = layers.get(record.name, []) + record.shapes
     return Report(
@@ -118,6 +114,14 @@ def check(model, x, y=None, sample_weight=None):
             "metrics": {name: by.get(id(metric)) for name, metric in metrics.items()},
         },
     )
+
+
+def _check_compiled(model):
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ValueError(
+            '`check` runs a training step, so it needs a compiled Keras model: `model.compile("adam", '
+            f"loss=MixLoss(...))`. Received: {type(model).__name__}."
+        )
 
 
 def _check_one_batch(model, x, y):
@@ -144,7 +148,7 @@ def _build(model, x):
 
 @contextlib.contextmanager
 def _unchanged(model, x):
-    """Trains eagerly inside of it, and puts everything back."""
+    """Makes the model train eagerly in the block, and restores all of it afterwards."""
     values = _values(model)
     _build(model, x)
     values = {**_values(model), **values}
@@ -170,12 +174,16 @@ def _values(model):
 
 def _losses(model):
     """The losses of a compiled model under the names of their outputs; one alone under its own."""
-    if isinstance(model.loss, dict):
-        return {name: loss for name, loss in model.loss.items() if loss is not None}
-    if isinstance(model.loss, list | tuple):
-        names = getattr(model, "output_names", None) or [f"output {i}" for i in range(len(model.loss))]
-        return {name: loss for name, loss in zip(names, model.loss, strict=False) if loss is not None}
-    return {} if model.loss is None else {_name(model.loss): model.loss}
+    if not keras.tree.is_nested(model.loss):
+        return {} if model.loss is None else {_name(model.loss): model.loss}
+    found = {}
+    for path, loss in keras.tree.flatten_with_path(model.loss):
+        if loss is not None:
+            found["/".join(map(str, path))] = loss
+    names = getattr(model, "output_names", None)
+    if isinstance(model.loss, list | tuple) and names:
+        found = {names[int(path)] if path.isdigit() else path: loss for path, loss in found.items()}
+    return found
 
 
 def _metrics(model):
@@ -186,10 +194,6 @@ def _metrics(model):
         for metric in compiled:
             found[metric.name if metric.name not in found else f"{metric.name} ({len(found)})"] = metric
     return found
-
-
-def _mixing_layers(model):
-    return [m.layer_name for m in model.metrics if isinstance(m, EndOfStep) and m.layer_name is not None]
 
 
 def _advice(layers, records, losses, metrics, followed):
@@ -210,7 +214,7 @@ def _advice(layers, records, losses, metrics, followed):
 
 
 def _blind_outputs(model, x, layer):
-    """What to say of outputs that do not depend on the mix at one of the depths where `layer` may mix."""
+    """Advice for outputs that do not depend on the mix at one of the depths where `layer` may mix."""
     clean, *mixed = (_outputs(model, x, layer, position) for position in range(layer.num_positions + 1))
     for name in clean:
         seen = [not np.array_equal(outputs[name], clean[name]) for outputs in mixed]
@@ -220,7 +224,7 @@ def _blind_outputs(model, x, layer):
 
 
 def _outputs(model, x, layer, position):
-    """The outputs by their names, of a training pass in which `layer` mixes at this position; 0 for none."""
+    """The outputs by name of a training pass in which `layer` mixes at this position; 0 for none."""
     with _unchanged(model, x), _step.watch(), layer.mixing_at(position), _step.training_step():
         outputs = model(x, training=True)
         if not isinstance(outputs, dict):
@@ -236,30 +240,35 @@ def _name(loss):
     return loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "loss")
 
 
-def _rows(found, tell):
-    return [f"  {name}: {tell(what)}" for name, what in found.items()] or ["  none"]
+def _mixed(shapes):
+    if not shapes:
+        return "mixed nothing"
+    return "mixed " + ", ".join(f"{shape}, rank {len(shape)}" for shape in shapes)
+
+
+def _rows(found, describe):
+    return [f"  {name}: {describe(what)}" for name, what in found.items()] or ["  none"]
 
 
 _NO_LAYER = (
-    "The model has no mixing layer: put one in, `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), ...])`. If "
-    "the batches are mixed in the input pipeline there is nothing to follow, and the plain losses are right."
+    "The model has no mixing layer. Add one: `keras.Sequential([keras.Input(...), MixUp(alpha=0.2), ...])`. If the "
+    "batches are mixed in the input pipeline, there is nothing to follow, and the plain losses are right."
 )
 _NOT_TRAINED = (
-    "{names}: called with training=False, or not at all, in the training step. Let it be called with training=True, "
-    "or take it out."
+    "{names}: called with training=False, or not at all, in the training step. Call it with training=True, or remove "
+    "it."
 )
 _LOSS = (
-    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}, or let everything "
-    'follow, `compile("adam", **follow_mix(loss=..., metrics=[...]))`. If its output does not depend on the mixed '
-    "inputs, it is right as it is."
+    "Loss {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}, or wrap all "
+    'losses and metrics, `compile("adam", **follow_mix(loss=..., metrics=[...]))`. If its output does not depend on '
+    "the mixed inputs, leave it as it is."
 )
 _METRIC = "Metric {name!r} compares predictions for mixed inputs with unmixed labels: wrap it, {wrapped}."
 _NO_LOSS = (
-    "No loss followed the mix. In a `train_step` of your own, call a `MixLoss` on the predictions. If there are no "
-    "labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+    "No loss followed the mix. In your own `train_step`, call a `MixLoss` on the predictions. If there are no "
+    "labels to follow, say so in the call of the layer: `mixup(x, labels=())`."
 )
 _BLIND = (
     "Output {output!r} does not depend on what {layer!r} mixes at depth {depths}, but its labels would follow that "
-    "mix. Let {layer!r} mix only before the outputs part: call it at fewer depths, and set num_positions to their "
-    "number."
+    "mix. Call {layer!r} only before the outputs branch off, and set num_positions to the number of its calls."
 )

@@ -1,43 +1,64 @@
-"""Pairing by labels: who may be the partner of whom."""
+"""Who is mixed with whom.
+
+A pairing is given to a layer by its name, `pairing="shuffle"`, or as an object, `pairing=Nearby(bandwidth=0.1)`.
+"""
+
+from typing import Any
 
 import keras
 
 from keras_mixup import _arguments, _backend
 
+INELIGIBLE = -1e30
+
 
 class Pairing:
-    """Base of the pairings that look at the labels. A subclass overrides `scores`.
+    """Base of the pairings. A subclass overrides `draw`, or `scores` to pair samples by their labels.
 
-    The partner of each row is drawn among the other rows with the probability `exp(score)`, up to a factor; a row
-    that has no eligible partner stays unmixed. The labels must be at hand: in a pipeline, or in a call that is given
-    them; in a model they are not, and mixing says so.
+    The object that both receive is that of `MixLayer.draw`: `batch.ops`, `batch.random`, `batch.rows`, `batch.inputs`,
+    `batch.labels`.
 
-    Args of `draw`:
-        ops: the array operations of the place, with the names of `keras.ops`.
-        random: the random source.
-        labels: `(batch, ...)`, as they are mixed: floating, class indices as one-hot rows.
+    >>> from keras_mixup import MixUp, Pairing
+    >>> class Mirrored(Pairing):
+    ...     "Mixes the first row with the last, the second with the last but one, and so on."
+    ...     needs_labels = False
+    ...     def draw(self, batch):
+    ...         return batch.rows - 1 - batch.ops.arange(batch.rows)
+    >>> MixUp(pairing=Mirrored()).pairing == Mirrored()
+    True
     """
 
-    def draw(self, ops, random, labels):
-        """The partner of each row, `(batch,)` integers."""
-        rows = ops.shape(labels)[0]
-        labels = ops.reshape(ops.cast(labels, "float32"), (rows, -1))
-        scores = self.scores(ops, labels)
+    needs_labels = True  # whether the labels must be at hand: in a model, where labels follow the loss, they are not
+
+    def draw(self, batch: Any) -> Any:
+        """Draws the partner of each row, `(batch,)` integers.
+
+        By default it is drawn among the other rows with a probability in proportion to `exp(score)`; a row without
+        eligible partners stays unmixed.
+        """
+        ops, rows = batch.ops, batch.rows
+        scores = self.scores(batch.ops, _features(batch))
         own = ops.arange(rows)
         eligible = ops.logical_and(scores > INELIGIBLE, own[:, None] != own[None, :])
         # The greatest of score + Gumbel noise is a draw with the probabilities exp(score).
-        noise = -ops.log(-ops.log(random.uniform((rows, rows))))
+        noise = -ops.log(-ops.log(batch.random.uniform((rows, rows))))
         drawn = ops.argmax(ops.where(eligible, scores + noise, scores * 0 + INELIGIBLE), axis=1)
         return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _backend.dtype_of(own)), own)
 
-    def scores(self, ops, labels):
-        """`(batch, batch)`, the score of column j as the partner of row i; `INELIGIBLE` for none. To be overridden.
+    def scores(self, ops: Any, labels: Any) -> Any:
+        """Scores column j as the partner of row i, `(batch, batch)`; `INELIGIBLE` for none. To be overridden.
 
-        `labels` are `(batch, features)`, float32.
+        Args:
+            ops: the array operations, with the names of `keras.ops`.
+            labels: `(batch, features)`, float32; class indices as one-hot rows.
         """
-        raise NotImplementedError(f"{type(self).__name__} must override `scores(self, ops, labels)`.")
+        raise NotImplementedError(f"{type(self).__name__} must override `scores(self, ops, labels)` or `draw`.")
 
-    def get_config(self):
+    def locality(self, batch: Any) -> Any:
+        """Tells a compiler how near partners are, so that a sharded batch need not be gathered. `None`: anywhere."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     @classmethod
@@ -51,12 +72,68 @@ class Pairing:
         return hash((type(self), *self.get_config().items()))
 
 
-INELIGIBLE = -1e30
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class Shuffle(Pairing):
+    """Draws one cycle through all rows, so that no row is its own partner. The same as `pairing="shuffle"`.
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixUp, Shuffle
+    >>> x, M = MixUp(alpha=1.0, pairing=Shuffle(), seed=0)(np.eye(3), np.eye(3), training=True)
+    >>> [int((np.asarray(row) > 0).sum()) for row in M]
+    [2, 2, 2]
+    """
+
+    needs_labels = False
+
+    def draw(self, batch):
+        return draw_partners(batch.random, batch.rows)
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class Roll(Pairing):
+    """Pairs each row with the row before. The same as `pairing="roll"`.
+
+    With a batch that is sharded over devices one row crosses each boundary.
+
+    >>> import numpy as np
+    >>> from keras_mixup import MixUp, Roll
+    >>> x, M = MixUp(alpha=1.0, pairing=Roll(), seed=0)(np.eye(3), np.eye(3), training=True)
+    >>> np.asarray(np.asarray(M) > 0, int).tolist()
+    [[1, 0, 1], [1, 1, 0], [0, 1, 1]]
+    """
+
+    needs_labels = False
+
+    def draw(self, batch):
+        return draw_partners(batch.random, batch.rows, "roll")
+
+    def locality(self, batch):
+        return "roll"
+
+
+@keras.saving.register_keras_serializable(package="keras_mixup")
+class Local(Pairing):
+    """Draws a cycle through the rows of each device of a `keras.distribution`. The same as `pairing="local"`.
+
+    No row has to be sent. Without a distribution it is `Shuffle`.
+
+    >>> from keras_mixup import Local, MixUp
+    >>> MixUp(pairing=Local()).get_config()["pairing"]["class_name"]
+    'Local'
+    """
+
+    needs_labels = False
+
+    def draw(self, batch):
+        return draw_partners(batch.random, batch.rows, shards=batch.shards)
+
+    def locality(self, batch):
+        return batch.shards if batch.shards > 1 else None
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
 class Nearby(Pairing):
-    """Partners with similar labels, for regression: C-Mixup.
+    """Draws partners with similar labels, for regression: C-Mixup.
 
     Row j is drawn as the partner of row i with a probability proportional to `exp(-|y_i - y_j|² / (2·bandwidth²))`.
 
@@ -76,7 +153,7 @@ class Nearby(Pairing):
     True
     """
 
-    def __init__(self, bandwidth):
+    def __init__(self, bandwidth: float):
         self.bandwidth = _arguments.check_positive("bandwidth", bandwidth)
 
     def scores(self, ops, labels):
@@ -99,7 +176,7 @@ class _ByClass(Pairing):
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
 class SameClass(_ByClass):
-    """Partners of the same class only: mixing within classes.
+    """Draws partners of the same class only.
 
     Classes are told apart by the greatest entry of one-hot or soft labels, or by the value of labels of width 1.
 
@@ -116,7 +193,7 @@ class SameClass(_ByClass):
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
 class OtherClass(_ByClass):
-    """Partners of other classes only: every mix has two labels.
+    """Draws partners of other classes only, so that every mixed sample has two labels.
 
     Classes are told apart as by `SameClass`.
 
@@ -131,39 +208,51 @@ class OtherClass(_ByClass):
     same = False
 
 
-def draw_partners(random, batch, pairing="shuffle", parts=1):
+NAMED = {"shuffle": Shuffle(), "roll": Roll(), "local": Local()}
+
+
+def check_pairing(name, pairing):
+    """Returns the name of a pairing, or an object that draws partners."""
+    if isinstance(pairing, str) or not callable(getattr(pairing, "draw", None)):
+        return _arguments.check_choice(name, pairing, tuple(NAMED))
+    return pairing
+
+
+def draw(pairing, batch):
+    """Draws the partners by a pairing or its name. Returns them, and how near they are where that is known."""
+    pairing = NAMED.get(pairing, pairing) if isinstance(pairing, str) else pairing
+    return pairing.draw(batch), pairing.locality(batch) if hasattr(pairing, "locality") else None
+
+
+def draw_partners(random: Any, batch: Any, pairing: str = "shuffle", shards: int = 1) -> Any:
     """Draws the partner of each row; none is its own, unless there is one row only.
 
     Args:
         random: the random source.
         batch: the number of rows, an integer or a scalar tensor.
         pairing: `"shuffle"`, a uniformly drawn cycle through all rows, or `"roll"`, the row before.
-        parts: the number of equal parts of the batch, such as those on several devices, each with a cycle of its own.
+        shards: Integer, the number of equal parts of the batch that each have a cycle of their own.
+
+    Returns:
+        Integers `(batch,)`.
     """
     ops = random.ops
     rows = ops.arange(batch)
     if pairing == "roll":
         return ops.where(rows > 0, rows, batch) - 1
-    cycle = ops.argsort(ops.reshape(random.uniform((batch,)), (parts, -1)), axis=-1)
+    cycle = ops.argsort(ops.reshape(random.uniform((batch,)), (shards, -1)), axis=-1)
     follower = ops.roll(cycle, -1, -1)
     within = ops.take_along_axis(follower, ops.argsort(cycle, axis=-1), axis=-1)
-    first = ops.reshape(rows, (parts, -1))[:, :1]
+    first = ops.reshape(rows, (shards, -1))[:, :1]
     return ops.reshape(ops.cast(within, _backend.dtype_of(rows)) + first, (batch,))
 
 
-def check_one_label(labels):
-    """The one array of labels, by which samples are paired."""
-    leaves = [] if labels is None else keras.tree.flatten(labels)
+def _features(batch):
+    """The one array of labels, by which samples are paired, `(batch, features)`."""
+    leaves = [] if batch.labels is None else keras.tree.flatten(batch.labels)
     if len(leaves) != 1:
         raise ValueError(
-            "To pair samples by their labels there must be one array of them. Received: "
-            f'{len(leaves)} arrays. Pair by `pairing="shuffle"`, or draw the partners by a `pairing` of your own.'
+            f"To pair samples by their labels there must be one array of them. Received: {len(leaves)} arrays.\n"
+            'Options:\n  `pairing="shuffle"`\n  a `Pairing` that overrides `draw(self, batch)`'
         )
-    return leaves[0]
-
-
-def check_pairing(name, pairing, *, names):
-    """The name of a pairing, or an object that draws partners."""
-    if isinstance(pairing, str) or not callable(getattr(pairing, "draw", None)):
-        return _arguments.check_choice(name, pairing, names)
-    return pairing
+    return batch.ops.reshape(batch.ops.cast(leaves[0], "float32"), (batch.rows, -1))

@@ -5,6 +5,8 @@ The figures are pyplot's: a notebook shows them at the end of a cell (end its la
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +18,7 @@ __all__ = ["mix_title", "show_images", "show_pairs", "show_weights"]
 BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito: told apart with any colour vision
 
 
-def mix_title(shares, names=None):
+def mix_title(shares: Any, names: Sequence | None = None) -> str:
     """Writes out a soft label `(classes,)`, without the shares that would read 0.00.
 
     `names`, a sequence of `classes` names or numbers, says what the classes are called; their indices by default.
@@ -30,7 +32,7 @@ def mix_title(shares, names=None):
     return " + ".join(f"{share:.2f}{' ' if isinstance(name, str) else ' · '}{name}" for share, name in terms)
 
 
-def show_images(images, titles=None):
+def show_images(images: Any, titles: Sequence[str] | None = None) -> Any:
     """Draws images in a row, all on one scale of brightness; returns the figure.
 
     Args:
@@ -46,7 +48,7 @@ def show_images(images, titles=None):
     return _grid({"": _numpy(images)}, [[""] * len(images) if titles is None else titles])
 
 
-def show_pairs(originals, mixed, matrix, labels=None, *, count=6):
+def show_pairs(originals: Any, mixed: Any, matrix: Any, labels: Sequence | None = None, *, count: int = 6) -> Any:
     """Draws the first samples of a batch, their partners, and the mixes of the two; returns the figure.
 
     Args:
@@ -76,7 +78,7 @@ def show_pairs(originals, mixed, matrix, labels=None, *, count=6):
     return _grid(rows, [[labels[i] for i in own], [labels[j] for j in partner], shares], width=1.5)
 
 
-def show_weights(alphas, *, draws=20_000, seed=0):
+def show_weights(alphas: Sequence[float], *, draws: int = 20_000, seed: int = 0) -> Any:
     """Draws histograms of the weight λ, the share of the original, over the density of Beta(α, α).
 
     Each α > 0 of the sequence `alphas` has a panel with that many `draws`. Returns the figure.
@@ -88,7 +90,7 @@ def show_weights(alphas, *, draws=20_000, seed=0):
     """
     figure, panels = _panels(1, len(alphas), (2.2 * len(alphas), 2.4))
     for axes, alpha in zip(panels[0], alphas, strict=True):
-        weight, _ = functional.draw_weights(functional.random(seed), (draws,), alpha)
+        weight, _ = functional.draw_weights(functional.random_source(seed), (draws,), alpha)
         heights, _, _ = axes.hist(_numpy(weight), bins=20, range=(0, 1), density=True, color=BLUE, alpha=0.35)
         _draw_density(axes, alpha)
         axes.set(title=f"α = {alpha}", xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"], ylim=(0, 1.1 * max(heights)))

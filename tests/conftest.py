@@ -9,13 +9,16 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import hypothesis
 import keras
 import numpy as np
+import places
 import pytest
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("default")
 
 BACKEND = os.environ["KERAS_BACKEND"]
-SLOW = ("slow", "compiled", "processes")  # the markers of what the quick lane leaves out
+# What the quick lane leaves out, unless it is marked as `quick`.
+SLOW = ("slow", "compiled", "processes")
+SLOW_PLACES = (places.compiled, places.in_fit, places.in_map, places.in_parallel_dataset)
 
 
 def pytest_addoption(parser):
@@ -35,11 +38,22 @@ def is_quick_lane(config):
     return not asked and config.args_source is not pytest.Config.ArgsSource.ARGS
 
 
+def is_slow(item):
+    if item.get_closest_marker("quick"):
+        return False
+    place_is_slow = any(value in SLOW_PLACES for value in params(item) if callable(value))
+    return place_is_slow or any(item.get_closest_marker(marker) for marker in SLOW)
+
+
+def params(item):
+    return item.callspec.params.values() if hasattr(item, "callspec") else ()
+
+
 def pytest_collection_modifyitems(config, items):
     if is_quick_lane(config):
-        slow = [item for item in items if any(item.get_closest_marker(marker) for marker in SLOW)]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in set(slow)]
+        slow = {item for item in items if is_slow(item)}
+        config.hook.pytest_deselected(items=list(slow))
+        items[:] = [item for item in items if item not in slow]
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -63,9 +77,11 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def _fresh():
     """Each test starts from the same global random state, and leaves Keras' global settings as they were."""
-    from keras_mixup import _steps
+    from keras_mixup import _step
 
-    _steps.forget()  # or a mix outside any step would be told to the tests after it
+    with _step.watch():  # takes what is left of a step that an error ended
+        pass
+    _step.forget()  # or a mix outside any step would be told to the tests after it
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")

@@ -6,12 +6,9 @@ With `labels = eye(batch)` the labels that come out are the mixing matrix of tha
 import warnings
 
 import keras
-import numpy as np
 import tensorflow as tf
-
-from keras_mixup import MixLoss, MixMetric
-
-to_numpy = keras.ops.convert_to_numpy
+from data import BACKEND, dataset, read, to_numpy
+from models import recorded, recording_model
 
 
 def eager(layer, x, y):
@@ -20,33 +17,36 @@ def eager(layer, x, y):
 
 def compiled(layer, x, y):
     """`tf.function` with XLA, `jax.jit`, `torch.compile`: the layer called as a function, pure by its seed."""
-    call = lambda x, y: layer(x, y, training=True, seed=0)
+    run = compiled_function(lambda x, y: layer(x, y, training=True, seed=0))
     x, y = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
-    if keras.backend.backend() == "tensorflow":
-        run = tf.function(call, jit_compile=True)
-    elif keras.backend.backend() == "jax":
-        import jax
-
-        run = jax.jit(call)
-    else:
-        import torch
-
-        run = torch.compile(call, backend="eager")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="torch._dynamo|keras")  # Dynamo's notes on Keras' own Python
         return tuple(map(to_numpy, run(x, y)))
 
 
-def in_map(layer, x, y):
-    return _only(_dataset(x, y).map(lambda x, y: layer(x, y, training=True)))
+def compiled_function(function):
+    if BACKEND == "tensorflow":
+        return tf.function(function, jit_compile=True)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    import torch
+
+    return torch.compile(function, backend="eager")  # tracing is what can go wrong; its code generator takes minutes
 
 
-def in_parallel_dataset(layer, x, y):
-    return _only(layer.mix_dataset(_dataset(x, y), num_parallel_calls=2))
+def in_map(layer, *batch):
+    return only(dataset(*batch, batch=len(batch[0])).map(lambda *batch: layer(*batch, training=True)))
 
 
-def in_numpy(layer, x, y):
-    return layer.mix_numpy(x, y, seed=0)
+def in_parallel_dataset(layer, *batch):
+    return only(layer.mix_dataset(dataset(*batch, batch=len(batch[0])), num_parallel_calls=2))
+
+
+def in_numpy(layer, *batch):
+    """As `grain`, `PyDataset` and the workers of a `DataLoader` call it."""
+    return layer.mix_numpy(*batch, seed=0)
 
 
 def in_fit(layer, x, y):
@@ -58,62 +58,7 @@ def in_fit(layer, x, y):
 PLACES = [eager, in_map, in_parallel_dataset, in_numpy, in_fit]
 
 
-def recording_model(layer, x, y, loss=None, **compile_options):
-    """A model that gives back what its mixing layer made, and records it with the labels that its metrics see."""
-    model = keras.Sequential(
-        [keras.Input(x.shape[1:]), layer, keras.layers.Flatten(dtype=layer.compute_dtype), Scale()]
-    )
-    recorder = Recorder((len(x), int(np.prod(x.shape[1:]))), y.shape)
-    loss = loss or MixLoss(row_sums)
-    model.compile("sgd", loss, metrics=[MixMetric(recorder, pairwise=False)], **compile_options)
-    model.recorder = recorder
-    return model
-
-
-def recorded(model, x):
-    return to_numpy(model.recorder.predictions).reshape(x.shape), to_numpy(model.recorder.labels)
-
-
-@keras.saving.register_keras_serializable(package="tests")
-def row_sums(y_true, y_pred):
-    """A loss for labels and predictions of any widths; its value does not matter."""
-    return keras.ops.sum(y_true, axis=-1) + keras.ops.sum(y_pred, axis=-1)
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Scale(keras.layers.Layer):
-    """The identity, with a weight to train that has no effect."""
-
-    def build(self, input_shape):
-        self.scale = self.add_weight(shape=(), initializer="zeros")
-
-    def call(self, inputs):
-        return inputs + 0 * keras.ops.cast(self.scale, inputs.dtype)
-
-
-class Recorder(keras.metrics.Metric):
-    """Keeps the predictions and labels of the last update."""
-
-    def __init__(self, predictions, labels):
-        super().__init__(name="recorder")
-        self.predictions = self.add_variable(predictions, "zeros", dtype="float32")
-        self.labels = self.add_variable(labels, "zeros", dtype="float32")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        self.predictions.assign(keras.ops.cast(y_pred, "float32"))
-        self.labels.assign(keras.ops.cast(y_true, "float32"))
-
-    def reset_state(self):
-        """What was recorded stays."""
-
-    def result(self):
-        return keras.ops.zeros(())
-
-
-def _dataset(x, y):
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
-
-
-def _only(dataset):
-    (element,) = list(dataset)
-    return keras.tree.map_structure(lambda part: part.numpy(), element)
+def only(mixed):
+    """The one element of a dataset."""
+    (element,) = read(mixed)
+    return element

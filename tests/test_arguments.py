@@ -6,7 +6,18 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixup import CutMix, FMix, GridMix, ManifoldMixUp, MixUp, Nearby, OtherClass, RandomMix, SameClass
+from keras_mixup import (
+    CutMix,
+    FMix,
+    GridMix,
+    ManifoldMixUp,
+    MixUp,
+    Nearby,
+    OtherClass,
+    RandomMix,
+    SaliencyMix,
+    SameClass,
+)
 
 EYE = np.eye(6, dtype="float32")
 IMAGES = np.random.default_rng(0).uniform(size=(6, 4, 4, 3)).astype("float32")
@@ -77,7 +88,7 @@ def test_members_can_be_assigned_before_use():
         mix.layers = [keras.layers.Dense(2)]
 
 
-@pytest.mark.parametrize("place", ["call", "mix_dataset"])
+@pytest.mark.parametrize("place", ["call", pytest.param("mix_dataset", marks=pytest.mark.slow)])
 def test_a_seed_assigned_before_use_is_that_of_the_constructor(place):
     assigned, made = MixUp(1.0, seed=1), MixUp(1.0, seed=7)
 
@@ -103,6 +114,7 @@ CONFIGURED = {
     "CutMix": lambda: CutMix(axes=(1,), box_share=(0.1, 0.5), pairing=SameClass()),
     "FMix": lambda: FMix(decay=2.0, pairing=OtherClass()),
     "GridMix": lambda: GridMix(cells=3),
+    "SaliencyMix": lambda: SaliencyMix(box_share=(0.1, 0.5)),
     "RandomMix": lambda: random_mix(probabilities=[0.25, 0.75]),
     "RandomMix, equal": random_mix,
     "ManifoldMixUp": manifold,
@@ -153,7 +165,7 @@ class TestShapes:
 
         assert layer.compute_output_shape(*shapes) == expected
 
-    def test_build_takes_them(self):
+    def test_build_takes_the_shapes_of_inputs_and_labels(self):
         for shapes in ({"inputs_shape": (2, 8), "labels_shape": (2,)}, {"inputs_shape": (2, 8)}):
             layer = MixUp(num_classes=5)
             layer.build(**shapes)

@@ -5,12 +5,9 @@ import numpy as np
 import places
 import pytest
 import reference
+from data import EYE, IMAGES, ROWS
 
 from keras_mixup import CutMix, GridMix
-
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
 
 
 class TestCutMix:
@@ -44,7 +41,7 @@ class TestCutMix:
     @pytest.mark.parametrize(
         ("axes", "shape"), [((1,), (8, 20, 3)), ((1, 2), (8, 9, 7)), ((1, 2, 3), (8, 5, 6, 7, 1)), ((2,), (8, 3, 20))]
     )
-    def test_other_axes(self, axes, shape):
+    def test_a_box_spans_the_axes_it_is_given(self, axes, shape):
         x = np.random.default_rng(0).uniform(size=shape).astype("float32")
         mixed, M = CutMix(1.0, axes=axes).mix_numpy(x, EYE, seed=3)
 

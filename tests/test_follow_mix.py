@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from data import OLD_KERAS
 
 import keras_mixup
 from keras_mixup import MixLoss, MixMetric, MixUp, follow_mix
@@ -159,12 +160,11 @@ def shared_metric():
 
 # Nests that Keras 3.10 refuses.
 LATER = {"short names", "a list of one", "a tuple of losses", "a deep nest"}
-OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13)
 
 
 def nests(*names):
     """Those of the nests, or of these, that this Keras takes."""
-    return pytest.mark.parametrize("name", [name for name in names or NESTS if not (OLD and name in LATER)])
+    return pytest.mark.parametrize("name", [name for name in names or NESTS if not (OLD_KERAS and name in LATER)])
 
 
 def compiled(build, alpha, options, *, wrap, run_eagerly=False):
@@ -180,6 +180,7 @@ def weights_for(y):
     return keras.tree.map_structure(lambda _: WEIGHTS, y)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .*but no loss followed:UserWarning")  # the plain models
 @pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")  # outputs without a loss
 @nests()
@@ -215,6 +216,7 @@ def test_every_leaf_is_wrapped_and_every_nest_kept(name):
             assert (leaf is None) if before is None else (isinstance(leaf, wrapper) and leaf.layer == "mix")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")  # outputs without a loss
 @nests("an object", "a dict of losses", "a list with nothing", "a deep nest")
 def test_a_mixed_training_is_that_of_the_wrappers(name):
@@ -270,6 +272,7 @@ def test_what_is_given_stays_as_it_is():
     assert given == {"loss": {"a": "ce", "b": ["mse"]}, "metrics": {"a": ["accuracy"]}}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .*but no loss followed:UserWarning")  # the plain model
 def test_class_weights_count_once():
     """Hard labels become sample weights before the loss, as in a plain compile."""
@@ -284,6 +287,7 @@ def test_class_weights_count_once():
         np.testing.assert_allclose(followed[key], plain[key], rtol=1e-5)
 
 
+@pytest.mark.slow
 @nests("short names", "a top-k", "a dict of losses", "two lists with weights", "a deep nest")
 def test_a_saved_model_is_compiled_as_it_was(name, tmp_path):
     build, y, options = NESTS[name]
@@ -312,12 +316,14 @@ def test_what_cannot_follow_is_refused_at_once(given, text):
         follow_mix(**given)
 
 
+@pytest.mark.slow
 def test_losses_that_compare_samples_are_refused():
     """At once, or in the first step."""
     with pytest.raises(ValueError, match="compares the samples"):
         compiled(single, 1.0, {"loss": keras.losses.Circle()}, wrap=True).fit(X, Y, batch_size=BATCH, verbose=0)
 
 
+@pytest.mark.slow
 def test_callbacks_find_the_metrics_by_name():
     model = compiled(single, 1.0, {"loss": "ce", "metrics": ["accuracy"]}, wrap=True)
     stop = keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=1)

@@ -67,7 +67,7 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("keep", "labels", "predictions", "strides"), TOLD)
-def test_what_the_shapes_tell(keep, labels, predictions, strides):
+def test_shapes_tell_the_strides_of_labels_or_are_refused(keep, labels, predictions, strides):
     if strides == UNCLEAR:
         with pytest.raises(_grid.Unclear):
             _grid.find(keep, labels, predictions)

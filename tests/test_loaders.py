@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from data import BACKEND, OLD_KERAS
 
 from keras_mixup import CutMix, ManifoldMixUp, MixUp, RandomMix
 from keras_mixup.loaders import MixCollate, MixMap, MixPyDataset
@@ -19,8 +20,6 @@ from keras_mixup.loaders import MixCollate, MixMap, MixPyDataset
 ROWS, BATCH = 24, 8
 EYE = np.eye(ROWS, dtype="float32")
 MIXUP = MixUp(alpha=1.0)
-BACKEND = keras.backend.backend()
-OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13)
 
 
 def draws(batches):
@@ -48,6 +47,7 @@ print(json.dumps([x.tolist(), y.tolist(), len(layer.variables)]))
 """
 
 
+@pytest.mark.processes
 def test_a_worker_that_is_sent_a_layer_needs_no_device():
     """JAX would fail in this one if it were to put anything anywhere."""
     layer = RandomMix([MixUp(1.0), CutMix(axes=(1,))], probabilities=[0.75, 0.25], seed=3)
@@ -89,6 +89,7 @@ class TestGrain:
         for (x, _), (other, _) in zip(list(resumed), expected, strict=True):
             np.testing.assert_array_equal(x, other)
 
+    @pytest.mark.processes
     def test_worker_processes_change_nothing(self):
         import grain
         from absl import flags
@@ -107,6 +108,7 @@ class TestGrain:
 
         assert len(set(draws(batches[i] for i in range(9)))) == 9
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("workers", [0, 2])
     def test_it_is_a_transform_of_a_data_loader(self, workers):
         import grain
@@ -130,14 +132,16 @@ class TestGrain:
         for x, y in batches:
             np.testing.assert_array_equal(x, y)
 
-    @pytest.mark.skipif(OLD, reason="this Keras does not train on grain")
+    @pytest.mark.slow
+    @pytest.mark.skipif(OLD_KERAS, reason="this Keras does not train on grain")
     def test_keras_trains_on_it(self):
         batches = self.batches().repeat().random_map(MixMap(MIXUP)).to_iter_dataset()
 
         losses = losses_of(batches, steps_per_epoch=3)
         assert losses[0] != losses[1]
 
-    @pytest.mark.skipif(OLD, reason="this Keras does not train on grain")
+    @pytest.mark.slow
+    @pytest.mark.skipif(OLD_KERAS, reason="this Keras does not train on grain")
     def test_keras_trains_in_bfloat16(self):
         keras.config.set_dtype_policy("mixed_bfloat16")
         batches = self.batches().repeat().random_map(MixMap(MixUp(1.0))).to_iter_dataset()
@@ -211,6 +215,7 @@ def skip_forked_jax(options):
 
 
 class TestPyDataset:
+    @pytest.mark.processes
     @pytest.mark.parametrize("options", PARALLEL, ids=str)
     def test_it_draws_by_epoch_and_index_wherever_it_runs(self, options):
         """Whatever Keras' workers take into an epoch, which may be a batch that was drawn in the one before."""
@@ -227,6 +232,7 @@ class TestPyDataset:
         for loss in losses:
             assert np.abs(np.array(sums) - loss).min() < 1e-5
 
+    @pytest.mark.processes
     @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # as it may with steps that do not divide it
     @pytest.mark.parametrize("steps", [None, 2])
     @pytest.mark.parametrize("options", PARALLEL, ids=str)
@@ -262,6 +268,7 @@ class TestPyDataset:
             assert same == again
             assert not set(same) & set(other)
 
+    @pytest.mark.slow
     def test_a_resumed_training_is_told_its_epoch(self):
         whole, resumed = (MixPyDataset(MixUp(1.0, seed=0), Batches()) for _ in range(2))
         expected = draws_in_fit(whole, epochs=3)[-3:]
@@ -279,6 +286,7 @@ class TestPyDataset:
         batches.on_epoch_begin(), batches.on_epoch_end()
         assert (inner.ended, batches.epoch) == (1, 1)
 
+    @pytest.mark.slow
     def test_one_without_end_has_no_length(self):
         batches = MixPyDataset(MIXUP, Endless())
 
@@ -293,11 +301,13 @@ class TestPyDataset:
         np.testing.assert_array_equal(y, EYE[:BATCH])
         check_epoch(list(MixPyDataset(MixUp(1.0, num_classes=ROWS), Indices())))
 
+    @pytest.mark.slow
     def test_keras_trains_in_bfloat16(self):
         keras.config.set_dtype_policy("mixed_bfloat16")
 
         assert losses_of(MixPyDataset(MixUp(1.0), Batches()))[0] > 0
 
+    @pytest.mark.slow
     def test_keras_trains_and_validates_on_it(self):
         mixup = MixUp(1.0, num_classes=ROWS)
         train, val = MixPyDataset(mixup, Indices()), MixPyDataset(mixup, Indices(), training=False)
@@ -346,11 +356,13 @@ class Pair(NamedTuple):
     y: Any
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:os.fork|.*multi-threaded, use of fork|.*This DataLoader will create 4 worker")
 class TestDataLoader:
     def loader(self, workers):
         return loaders(num_workers=workers, collate_fn=MixCollate(MIXUP))
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("workers", [0, 2])
     def test_workers_and_epochs_differ_and_runs_repeat(self, workers):
         torch = pytest.importorskip("torch")
@@ -364,9 +376,11 @@ class TestDataLoader:
         np.testing.assert_array_equal(runs[0], runs[1])
         assert not np.array_equal(runs[0][0], runs[0][1])
 
+    @pytest.mark.slow
     def test_keras_trains_on_it(self):
         assert losses_of(self.loader(0))[0] > 0
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("options", WORKERS, ids=lambda options: "-".join(map(str, options.values())))
     def test_no_two_batches_of_three_epochs_are_mixed_alike(self, options):
         """Also after the main process has mixed with the object, and in two loaders that share it."""
@@ -381,6 +395,7 @@ class TestDataLoader:
         assert len(found) == 3 + 9 + 6
         assert len(set(found)) == len(found)
 
+    @pytest.mark.processes
     def test_spawned_workers_differ_too(self):
         """Each imports the package, which takes its time: both are kept for three epochs."""
         options = {"multiprocessing_context": "spawn", "persistent_workers": True, "num_workers": 2}
@@ -393,6 +408,7 @@ class TestDataLoader:
         assert len(found) == 12
         assert len(set(found)) == len(found)
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("options", [{}, FORKED[0], FORKED[3]], ids=["main", "forked", "persistent"])
     def test_seeds_alike_in_all_workers_do_not_make_them_alike(self, options):
         loader = loaders(collate_fn=MixCollate(MIXUP), worker_init_fn=seed_alike, **options)
@@ -400,6 +416,7 @@ class TestDataLoader:
 
         assert len(set(found)) == 9
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("options", [FORKED[0], FORKED[3]], ids=["forked", "persistent"])
     def test_runs_repeat_by_the_generator_of_the_loader(self, options):
         torch = pytest.importorskip("torch")
@@ -449,7 +466,9 @@ class TestDataLoader:
         """Lists, named tuples, weights, nests, sample dicts; bytes; NumPy arrays."""
         torch = pytest.importorskip("torch")
         x, y, w = torch.from_numpy(EYE), torch.from_numpy(EYE), torch.ones(ROWS)
-        mixed = lambda batch, **options: MixCollate(MIXUP, lambda _: batch, **options)([])
+
+        def mixed(batch, **options):
+            return MixCollate(MIXUP, lambda _: batch, **options)([])
 
         assert type(mixed([x, y])) is tuple
         assert type(mixed(Pair(x, y))) is Pair
@@ -473,6 +492,7 @@ class TestDataLoader:
 
         assert x.shape == y.shape == frozen.shape
 
+    @pytest.mark.slow
     def test_validation_data_are_encoded_and_not_mixed(self):
         torch = pytest.importorskip("torch")
         mixup = MixUp(1.0, num_classes=ROWS)
@@ -493,6 +513,7 @@ class TestDataLoader:
             "val_accuracy",
         }
 
+    @pytest.mark.processes
     def test_keras_trains_on_what_worker_processes_mix(self):
         losses = losses_of(loaders(collate_fn=MixCollate(MIXUP), num_workers=2))
 
@@ -508,6 +529,7 @@ class TestDataLoader:
         assert x.dtype == torch.float32
         torch.testing.assert_close(x, y, atol=0.01, rtol=0)
 
+    @pytest.mark.slow
     def test_keras_trains_in_bfloat16(self):
         keras.config.set_dtype_policy("mixed_bfloat16")
 
@@ -535,7 +557,7 @@ WRONG = {
     "no layer": (lambda: MixCollate(EYE), TypeError, "mixing layer"),
     "swapped": (lambda: MixPyDataset(Batches(), MIXUP), TypeError, "mixing layer"),
     "another dataset": (lambda: MixPyDataset(MIXUP, [EYE]), TypeError, "keras.utils.PyDataset"),
-    "hidden layers": (lambda: MixMap(ManifoldMixUp(num_positions=2)), ValueError, "MixMap"),
+    "hidden layers": (lambda: MixMap(ManifoldMixUp(num_positions=2)), TypeError, "MixMap"),
     "a schedule": (
         lambda: MixCollate(MixUp(keras.optimizers.schedules.PolynomialDecay(0.0, 9, 1.0))),
         ValueError,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import number
 
 from keras_mixup import MixLoss, MixMetric, MixUp, training_step
 
@@ -35,7 +36,7 @@ LABEL_KINDS = {
 }
 
 
-@pytest.fixture(params=[False, True], ids=["", "xla"])
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "xla"])
 def jit_compile(request):
     if request.param and keras.backend.backend() == "torch":
         pytest.skip("XLA is a matter of TensorFlow and JAX")
@@ -55,10 +56,6 @@ def first_mix(seed=0):
     return x, M
 
 
-def scalar(x):
-    return float(keras.ops.convert_to_numpy(x))
-
-
 def plain(model, x):
     return model.layers[-1](x)
 
@@ -66,6 +63,7 @@ def plain(model, x):
 COMPILED = ["class indices (B,)", "one-hot", "regression (B,)"]  # in pairs, blended, and of one axis
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize(
     ("kind", "jit_compile"),
@@ -130,7 +128,10 @@ def test_sequence_labels_follow_row_by_row(time, weights):
 
     mixed, M = MixUp(1.0).mix_numpy(x, np.eye(BATCH, dtype="float32"), seed=0)
     prediction = keras.ops.convert_to_numpy(plain(model, mixed))
-    per_sample = lambda y, p: np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
+    def per_sample(y, p):
+        return np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
     terms = reference.paired_loss(M, per_sample, y, prediction, w)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(value), terms.mean(), rtol=2e-5)
 
@@ -144,7 +145,7 @@ def test_negative_weights_are_weights():
     for loss, y in ((SPARSE, INDICES), (SOFT, ONE_HOT)):
         model.layers[0].seed_generator.state.assign([0, 0])
         with training_step():
-            values.append(scalar(MixLoss(loss)(y, model(X, training=True), weights)))
+            values.append(number(MixLoss(loss)(y, model(X, training=True), weights)))
 
     np.testing.assert_allclose(values[0], values[1], rtol=1e-5)
 
@@ -158,7 +159,7 @@ def test_pairwise_forces_pairs_or_blended_labels():
     for pairwise in (True, False, None):
         model.layers[0].seed_generator.state.assign([0, 0])
         with training_step():
-            values.append(scalar(MixLoss("mse", pairwise=pairwise)(y, model(X, training=True))))
+            values.append(number(MixLoss("mse", pairwise=pairwise)(y, model(X, training=True))))
 
     prediction = keras.ops.convert_to_numpy(plain(model, x)).astype("float64")
     pairs = reference.paired_loss(M, lambda y, p: np.mean((y - p) ** 2), y, prediction).mean()
@@ -179,8 +180,11 @@ def test_labels_that_are_read_as_signs_are_paired(loss):
         value = MixLoss(loss)(y, model(X, training=True))
 
     prediction = keras.ops.convert_to_numpy(plain(model, x))
-    hinge = lambda y, p: max(1 - (2 * y[0] - 1) * p[0], 0) ** power
-    np.testing.assert_allclose(scalar(value), reference.paired_loss(M, hinge, y, prediction).mean(), rtol=2e-5)
+
+    def hinge(y, p):
+        return max(1 - (2 * y[0] - 1) * p[0], 0) ** power
+
+    np.testing.assert_allclose(number(value), reference.paired_loss(M, hinge, y, prediction).mean(), rtol=2e-5)
 
 
 def test_scalar_predictions_are_paired_sample_by_sample():
@@ -194,12 +198,15 @@ def test_scalar_predictions_are_paired_sample_by_sample():
         value = MixLoss("mae", pairwise=True)(y, keras.ops.convert_to_tensor(p))
 
     expected = reference.paired_loss(M, lambda y, p: abs(y - p), y, p).mean()
-    np.testing.assert_allclose(scalar(value), expected, rtol=1e-5)
+    np.testing.assert_allclose(number(value), expected, rtol=1e-5)
 
 
 def test_a_loss_that_looks_across_the_batch_sees_one_batch():
     """The two terms are two calls: what a loss computes over the batch is not computed over a doubled one."""
-    spread = lambda y, p: keras.ops.sum(keras.ops.abs(y - p), axis=-1) / keras.ops.norm(p)
+
+    def spread(y, p):
+        return keras.ops.sum(keras.ops.abs(y - p), axis=-1) / keras.ops.norm(p)
+
     y = RNG.normal(size=(BATCH, 3)).astype("float32")
     model = build(None)
     x, M = first_mix()
@@ -208,8 +215,11 @@ def test_a_loss_that_looks_across_the_batch_sees_one_batch():
         value = MixLoss(spread, pairwise=True)(y, model(X, training=True))
 
     prediction = keras.ops.convert_to_numpy(plain(model, x)).astype("float64")
-    per_sample = lambda y, p: np.abs(y - p).sum() / np.linalg.norm(prediction)
-    np.testing.assert_allclose(scalar(value), reference.paired_loss(M, per_sample, y, prediction).mean(), rtol=2e-5)
+
+    def per_sample(y, p):
+        return np.abs(y - p).sum() / np.linalg.norm(prediction)
+
+    np.testing.assert_allclose(number(value), reference.paired_loss(M, per_sample, y, prediction).mean(), rtol=2e-5)
 
 
 def test_each_term_of_a_masked_loss_has_its_own_mask():
@@ -227,11 +237,15 @@ def test_each_term_of_a_masked_loss_has_its_own_mask():
     mixed, M = MixUp(1.0).mix_numpy(x, np.eye(BATCH, dtype="float32"), seed=0)
     prediction = keras.ops.convert_to_numpy(plain(model, mixed))
     mask = (x != 0).any(-1)
-    per_sample = lambda y, p: np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
+    def per_sample(y, p):
+        return np.array([reference.softmax_crossentropy(a, b) for a, b in zip(y, p, strict=True)])
+
     terms = reference.paired_loss(M, per_sample, y, prediction, mask)
-    np.testing.assert_allclose(scalar(value), terms.sum() / (M @ mask).sum(), rtol=2e-5)
+    np.testing.assert_allclose(number(value), terms.sum() / (M @ mask).sum(), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_several_outputs_follow_the_same_mix(jit_compile):
     """Each output has its own loss, all of them the mix of the step; loss weights apply."""
     inputs = keras.Input((5,))
@@ -256,6 +270,7 @@ def test_several_outputs_follow_the_same_mix(jit_compile):
     np.testing.assert_allclose(logs["loss"][0], expected_kind + 0.5 * expected_size, rtol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [
@@ -273,10 +288,10 @@ def test_names_functions_and_objects_are_one_loss(loss):
     wrapped = MixLoss(loss)
     object_loss = keras.losses.SparseCategoricalCrossentropy()
 
-    assert scalar(wrapped(INDICES, model(X))) == pytest.approx(scalar(object_loss(INDICES, model(X))), rel=1e-6)
+    assert number(wrapped(INDICES, model(X))) == pytest.approx(number(object_loss(INDICES, model(X))), rel=1e-6)
     with training_step():
         prediction = model(X, training=True)
-        value, expected = (scalar(f(INDICES, prediction)) for f in (wrapped, MixLoss(object_loss)))
+        value, expected = (number(f(INDICES, prediction)) for f in (wrapped, MixLoss(object_loss)))
     assert value == pytest.approx(expected, rel=1e-6)
 
 
@@ -284,6 +299,7 @@ NAMES = ["mse", "huber", "poisson", "hinge", "squared_hinge", "kl_divergence", "
 ALIGNED = [((8,), (8, 1)), ((8, 4), (8, 4, 1)), ((8, 3), (8, 3)), ((8, 4, 1), (8, 4))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [*NAMES, lambda y, p: keras.ops.square(y - p)])
 @pytest.mark.parametrize("shapes", ALIGNED, ids=str)
 def test_names_and_functions_are_what_compile_makes_of_them(loss, shapes):
@@ -301,6 +317,7 @@ def test_names_and_functions_are_what_compile_makes_of_them(loss, shapes):
     assert compiled[0] == compiled[1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 def test_without_a_mix_it_is_exactly_the_wrapped_loss(jit_compile):
     """`evaluate`, and a model without a mixing layer, also in training."""
@@ -316,6 +333,7 @@ def test_without_a_mix_it_is_exactly_the_wrapped_loss(jit_compile):
     assert values[0] == values[1]
 
 
+@pytest.mark.slow
 def test_a_saved_model_needs_no_extra_word(tmp_path):
     """`load_model(path)`, and the labels go on following."""
     model = build(
@@ -342,13 +360,16 @@ def test_config_round_trip(loss):
 
     y, p = RNG.dirichlet(np.ones(3), (2, 4)).astype("float32")
     assert copy.get_config() == wrapped.get_config()
-    assert scalar(copy(y, p)) == scalar(wrapped(y, p))
+    assert number(copy(y, p)) == number(wrapped(y, p))
     assert (copy.name, copy.layer, copy.pairwise) == (wrapped.name, "mix", True)
 
 
 def test_what_cannot_be_followed_says_so():
     """A loss without a value for each sample; a mix of other rows than the predictions; what is no loss."""
-    one_number = lambda y, p: keras.ops.mean(p)
+
+    def one_number(y, p):
+        return keras.ops.mean(p)
+
     layer = MixUp(1.0)
     with training_step():
         layer(X, training=True)
@@ -362,6 +383,7 @@ def test_what_cannot_be_followed_says_so():
         MixLoss("mse", pairwise="yes")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 def test_fit_on_a_mixed_dataset_leaves_the_labels_alone():
     """In the pipeline the labels are mixed already: `MixLoss` is then the wrapped loss."""

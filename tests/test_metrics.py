@@ -35,7 +35,7 @@ def steps(model, weights=None):
         yield y, y[partner], keras.ops.convert_to_numpy(model.layers[-1](x)), np.diag(M) * w, (M @ w - np.diag(M) * w)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
 def test_accuracy_is_the_expected_accuracy_over_all_batches(jit_compile, weights):
     """λ·[ŷ = y_a] + (1 - λ)·[ŷ = y_b], averaged over the epoch with the samples' weights."""
@@ -60,6 +60,7 @@ METRICS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METRICS)
 def test_both_label_sets_update_the_metric_with_their_shares(name):
     """The wrapped metric sees (y_a, λ) and (y_b, 1 - λ), and is logged under its own name."""
@@ -75,6 +76,7 @@ def test_both_label_sets_update_the_metric_with_their_shares(name):
     np.testing.assert_allclose(logs[wrapped.name][0], float(expected.result()), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_accuracy_is_resolved_by_the_shapes(one_hot):
     """`"accuracy"` without a mix is what `compile` makes of it, for each kind of labels."""
@@ -102,7 +104,9 @@ def test_binary_accuracy_and_regression_metrics_follow():
         for metric in (binary, pairs, blended):
             metric.update_state(y, prediction)
 
-    share = lambda hit: float((np.diag(M) * hit(y) + (1 - np.diag(M)) * hit(y[reference.partners(M)])).mean())
+    def share(hit):
+        return float((np.diag(M) * hit(y) + (1 - np.diag(M)) * hit(y[reference.partners(M)])).mean())
+
     p = prediction[:, 0]
     np.testing.assert_allclose(float(binary.result()), share(lambda y: (p > 0.5) == y), rtol=1e-5)
     np.testing.assert_allclose(float(pairs.result()), share(lambda y: abs(p - y)), rtol=1e-5)
@@ -119,12 +123,14 @@ def test_sequences_of_one_number_each_follow():
         layer(X[:BATCH], training=True)
         metric.update_state(y, p)
 
-    error = lambda y: ((y - p[..., 0]) ** 2).mean(axis=1)
+    def error(y):
+        return ((y - p[..., 0]) ** 2).mean(axis=1)
+
     expected = (np.diag(M) * error(y) + (1 - np.diag(M)) * error(y[reference.partners(M)])).mean()
     np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-5)
 
 
-def test_reset_name_and_config():
+def test_a_wrapped_metric_resets_names_and_configures_as_the_metric():
     """The wrapper resets, names and configures as the wrapped metric."""
     metric = MixMetric(keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top2"), layer="mix", pairwise=None)
     metric.update_state(np.array([0]), np.array([[1.0, 0.0, 0.0]], "float32"))

@@ -3,6 +3,7 @@
 import itertools
 
 import keras
+import models
 import numpy as np
 import places
 import pytest
@@ -24,9 +25,12 @@ OPTIONS = [
 ]
 
 
-MATRICES = [(place, options) for place in (places.in_numpy, places.in_fit) for options in OPTIONS]
+MATRICES = [(place, options) for place in (places.in_numpy, places.in_fit) for options in OPTIONS[1:]]
+MATRICES += [
+    pytest.param(place, {}, marks=pytest.mark.quick) for place in (places.in_numpy, places.in_fit, places.in_map)
+]
+MATRICES += [(places.in_parallel_dataset, {})]
 MATRICES += [(place, OPTIONS[4]) for place in (places.eager, places.in_map, places.in_parallel_dataset)]
-MATRICES += [(place, {}) for place in (places.in_map, places.in_parallel_dataset)]
 
 
 @pytest.mark.parametrize(("place", "options"), MATRICES, ids=lambda case: getattr(case, "__name__", str(case)))
@@ -82,6 +86,7 @@ class TestOptions:
 
         assert abs((np.diag(M) < 1).mean() - 0.25) < 0.04
 
+    @pytest.mark.slow
     def test_probability_with_same_on_batch_is_the_share_of_mixed_batches(self):
         layer = MixUp(alpha=8.0, probability=0.5, same_on_batch=True, seed=0)
 
@@ -204,6 +209,7 @@ class TestForms:
         assert list(sample) == ["images", "labels", "segmentation_masks", "sample_weights"]
         assert sample["labels"] is eye
 
+    @pytest.mark.slow
     def test_empty_labels_say_that_there_are_none(self, images):
         dataset = tf.data.Dataset.from_tensor_slices(images).batch(8)
         layer = MixUp(alpha=1.0)
@@ -259,7 +265,9 @@ class TestDtypes:
         x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), "uint8")
         layer = MixUp(alpha=1.0, seed=0)
         if not training:
-            place = lambda layer, x, y: tuple(map(keras.ops.convert_to_numpy, layer(x, y, training=False)))
+
+            def place(layer, x, y):
+                return tuple(map(keras.ops.convert_to_numpy, layer(x, y, training=False)))
 
         mixed, M = place(layer, x, eye)
 
@@ -342,12 +350,16 @@ class TestSeeds:
         np.testing.assert_allclose(matrix(MixUp(1.0, seed=seed), 8), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="transformations of PyTorch")
-def test_transformations_of_functions(images, eye):
+def test_grad_and_vmap_of_pytorch_go_through_a_pure_call(images, eye):
     import torch
 
     layer, x = MixUp(1.0), torch.tensor(images)
-    total = lambda x: (layer(x, eye, training=True, seed=3)[0] ** 2).sum()
+
+    def total(x):
+        return (layer(x, eye, training=True, seed=3)[0] ** 2).sum()
+
     gradient = torch.func.grad(total)(x)
     matrices = torch.func.vmap(lambda seed: layer(x, torch.tensor(eye), training=True, seed=seed)[1])(torch.arange(3))
 
@@ -357,16 +369,17 @@ def test_transformations_of_functions(images, eye):
 
 
 class TestSchedules:
+    @pytest.mark.slow
     def test_alpha_follows_its_schedule_by_the_training_calls(self, images, eye, numpy):
         """Off for three steps, then on: compiled in `fit`, without retracing, and not counted by other calls."""
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.0, 1.0])
-        model = places.recording_model(MixUp(alpha=schedule, seed=0), images, eye)
+        model = models.recording_model(MixUp(alpha=schedule, seed=0), images, eye)
         model.predict(images, verbose=0)
 
         mixed = []
         for _ in range(5):
             model.train_on_batch(images, eye)
-            mixed.append(not np.allclose(places.recorded(model, images)[1], eye))
+            mixed.append(not np.allclose(models.recorded(model, images)[1], eye))
 
         assert mixed == [False, False, False, True, True]
 
@@ -414,10 +427,14 @@ class TestState:
         assert copy.alpha(3) == schedule(3)
         assert copy.compute_dtype == "float16"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
     def test_the_random_state_is_saved_and_restored(self, suffix, images, eye, tmp_path):
         """A loaded model draws what the saved one draws next."""
-        build = lambda seed: places.recording_model(MixUp(1.0, seed=seed), images, eye)
+
+        def build(seed):
+            return models.recording_model(MixUp(1.0, seed=seed), images, eye)
+
         model = build(0)
         model.train_on_batch(images, eye)
         path = tmp_path / f"model{suffix}"
@@ -435,6 +452,7 @@ class TestState:
 
         np.testing.assert_array_equal(drawn, expected)
 
+    @pytest.mark.slow
     def test_weights_made_without_the_layer_still_load(self, images, tmp_path):
         layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
         before = keras.Sequential([keras.Input((6, 5, 3)), *layers])

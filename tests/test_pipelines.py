@@ -2,11 +2,13 @@
 
 import functools
 
+import data
 import keras
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import read
 
 from keras_mixup import CutMix, MixUp
 
@@ -16,11 +18,7 @@ ID = np.eye(ROWS, dtype="float32")
 
 
 def dataset(*arrays):
-    return tf.data.Dataset.from_tensor_slices(arrays or (X, ID)).batch(BATCH)
-
-
-def read(mixed):
-    return [keras.tree.map_structure(lambda t: t.numpy(), element) for element in mixed]
+    return data.dataset(*(arrays or (X, ID)), batch=BATCH)
 
 
 def check(elements):
@@ -44,7 +42,16 @@ MAPS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "calls"), [("lambda", None), ("partial", None), ("keyword", None), ("lambda", 4)])
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        ("lambda", None),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("partial", None), ("keyword", None), ("lambda", 4))
+        ),
+    ],
+)
 def test_map_mixes_every_batch_anew(kind, calls):
     """Consecutive batches and epochs differ, with parallel calls too."""
     mixed = dataset().map(MAPS[kind](MixUp(1.0, seed=0)), num_parallel_calls=calls)
@@ -57,6 +64,7 @@ def test_map_mixes_every_batch_anew(kind, calls):
     assert len({tuple(w) for w in weights}) == 6
 
 
+@pytest.mark.slow
 def test_a_sequential_map_repeats_for_a_seed():
     """The same seed gives the same epochs."""
     runs = [read(dataset().map(MAPS["lambda"](MixUp(1.0, seed=seed)))) for seed in (3, 3, 4)]
@@ -65,6 +73,7 @@ def test_a_sequential_map_repeats_for_a_seed():
     assert not equal(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_a_map_with_a_seed_from_the_data_is_pure():
     """A seed tensor in the element decides the draw."""
     seeds = tf.data.Dataset.range(3)
@@ -81,6 +90,7 @@ def test_a_map_with_a_seed_from_the_data_is_pure():
     np.testing.assert_allclose(first[1][1], y, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mix",
     [
@@ -102,6 +112,7 @@ def test_in_the_middle_of_a_pipeline(mix):
     assert len(np.unique(M.max(axis=1).round(6))) > 0.9 * len(M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [None, True, False])
 def test_a_keras_pipeline_mixes_sample_dicts(training):
     """Behind another layer; Keras' `Pipeline` trains if it is not told otherwise."""
@@ -119,6 +130,7 @@ def test_a_keras_pipeline_mixes_sample_dicts(training):
     assert (labels.max(axis=1) < 1).any() == (training is not False)
 
 
+@pytest.mark.slow
 class TestMixDataset:
     def test_it_repeats_and_epochs_differ(self):
         """Bit for bit the same in a second run, whatever the parallel calls; another draw in every epoch."""
@@ -132,7 +144,7 @@ class TestMixDataset:
         assert equal(runs[0], runs[2])
         assert not equal(runs[0][0], runs[0][1])
 
-    def test_seeds_differ(self):
+    def test_other_seeds_mix_a_dataset_otherwise(self):
         a, b = (read(MixUp(1.0, seed=seed).mix_dataset(dataset())) for seed in (0, 1))
 
         assert not equal(a, b)
@@ -144,7 +156,7 @@ class TestMixDataset:
         assert mixed.cardinality() == plain.cardinality() == 3
         assert [tuple(spec.shape) for spec in mixed.element_spec] == [(None, 4, 4, 3), (None, 5)]
 
-    def test_repeat_inside_and_outside(self):
+    def test_repeated_epochs_differ_whichever_side_repeats(self):
         inside = MixUp(1.0, seed=0).mix_dataset(dataset().repeat(2))
         outside = MixUp(1.0, seed=0).mix_dataset(dataset()).repeat(2)
 
@@ -153,7 +165,7 @@ class TestMixDataset:
             assert len(elements) == 6
             assert not equal(elements[:3], elements[3:])
 
-    def test_unknown_sizes(self):
+    def test_sizes_unknown_while_the_pipeline_is_built_are_taken(self):
         """Batch, height and width unknown while the pipeline is built."""
         unknown = dataset().map(
             lambda x, y: (tf.ensure_shape(tf.py_function(lambda a: a, [x], "float32"), [None] * 4), y)
@@ -219,9 +231,9 @@ class TestMixDataset:
         traces = []
 
         class Counted(MixUp):
-            def draw(self, ops, random, shape):
-                traces.append(shape)
-                return super().draw(ops, random, shape)
+            def draw(self, batch):
+                traces.append(batch.shape)
+                return super().draw(batch)
 
         sizes = tf.data.Dataset.range(300).map(lambda i: (tf.ones((i % 7 + 1, 4)), tf.ones((i % 7 + 1, 2))))
         mixed = Counted(1.0, seed=0).mix_dataset(sizes)
@@ -255,7 +267,10 @@ class TestMixDataset:
 
     def test_an_iterator_is_resumed_in_mid_epoch(self, tmp_path):
         """A checkpoint of the iterator goes on with the draws of the uninterrupted run."""
-        layer = lambda: MixUp(1.0, seed=0)
+
+        def layer():
+            return MixUp(1.0, seed=0)
+
         uninterrupted = read(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
         iterator = iter(layer().mix_dataset(dataset(), num_parallel_calls=2).repeat(3))
         for _ in range(4):
@@ -318,7 +333,7 @@ class TestMixNumpy:
 
         assert not np.array_equal(first, second)
 
-    def test_forms_and_types(self):
+    def test_mix_numpy_takes_every_form_and_gives_numpy_arrays(self):
         """Inputs alone, weights, nests and dicts, as in a call of the layer; NumPy arrays come out."""
         layer = MixUp(1.0, num_classes=4)
         y, w = np.arange(ROWS) % 4, np.ones(ROWS)

@@ -1,4 +1,4 @@
-"""`keras_mixup.functional._random`: the generator that every draw comes from."""
+"""`keras_mixup._random`: the generator that every draw comes from."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy import stats
 
 from keras_mixup import _backend, functional
-from keras_mixup.functional._random import Random, key_of, threefry
+from keras_mixup._random import Random, key_of, threefry
 
 PLACES = {"keras": _backend.KERAS, "numpy": _backend.NUMPY, "tensorflow": _backend.tensorflow_ops()}
 KNOWN_ANSWERS = [  # key, counter, output: of the authors' reference implementation, Random123's kat_vectors
@@ -27,13 +27,16 @@ def ops(request):
 @pytest.mark.parametrize(("key", "counter", "expected"), KNOWN_ANSWERS)
 def test_threefry_gives_the_known_answers(ops, key, counter, expected):
     """The words are those of the published generator."""
-    word = lambda value: ops.word(ops.convert_to_tensor(np.array([value], "uint32")))
+
+    def word(value):
+        return ops.word(ops.convert_to_tensor(np.array([value], "uint32")))
 
     words = threefry(ops, [word(k) for k in key], [word(c) for c in counter])
 
     assert tuple(int(w[0]) for w in words) == expected
 
 
+@pytest.mark.slow
 @hypothesis.given(seed=st.integers(0, 2**32 - 1), shape=st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple))
 def test_uniform_is_the_same_everywhere(seed, shape):
     """A key gives the same numbers, bit for bit, on the backend, on NumPy and in TensorFlow."""
@@ -45,6 +48,7 @@ def test_uniform_is_the_same_everywhere(seed, shape):
     np.testing.assert_array_equal(draws[2].numpy(), expected)
 
 
+@pytest.mark.slow
 def test_uniform_is_uniform_and_open():
     """Kolmogorov-Smirnov, and no number is 0 or 1."""
     u = Random(_backend.NUMPY, key_of(_backend.NUMPY, 1)).uniform((400_000,))
@@ -69,10 +73,13 @@ def test_draws_keys_and_neighbours_are_independent():
     assert len(np.unique([s[0, :3] for s in streams], axis=0)) == len(streams)
 
 
+@pytest.mark.slow
 def test_compiled_draws_equal_eager_ones():
     """In a TensorFlow graph of unknown batch size, and under XLA, the numbers are those of NumPy."""
     expected = Random(_backend.NUMPY, np.array([5, 6])).uniform((2, 7))
-    uniform = lambda key, n: Random(_backend.tensorflow_ops(), key).uniform((2, n))
+
+    def uniform(key, n):
+        return Random(_backend.tensorflow_ops(), key).uniform((2, n))
 
     graph = tf.function(uniform)(tf.constant([5, 6]), tf.constant(7))
     xla = tf.function(lambda key: uniform(key, 7), jit_compile=True)(tf.constant([5, 6]))
@@ -84,10 +91,10 @@ def test_compiled_draws_equal_eager_ones():
 @pytest.mark.parametrize("seed", [0, 5, 2**31, 2**32 - 1, 2**40 + 1])
 def test_an_integer_and_an_integer_tensor_are_the_same_seed(seed):
     """`seed=5` and a tensor that holds 5 give one key."""
-    expected = functional.random(seed).uniform((3,))
+    expected = functional.random_source(seed).uniform((3,))
     tensor = np.array(seed, "int64")
 
-    drawn = functional.random(tensor, like=tensor).uniform((3,))
+    drawn = functional.random_source(tensor, like=tensor).uniform((3,))
 
     np.testing.assert_array_equal(drawn, keras.ops.convert_to_numpy(expected))
 

@@ -4,26 +4,11 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import EYE, IMAGES, check_images, to_numpy
 from scipy import stats
 
 from keras_mixup import CutMix, MixLayer, MixUp, RandomMix
 from keras_mixup.functional import Mix
-
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
-to_numpy = keras.ops.convert_to_numpy
-
-
-def check_images(x, M):
-    """Every element is the original's, the partner's or their blend by λ, and their mean share is λ."""
-    weight, other = np.diag(M)[:, None, None, None], IMAGES[reference.partners(M)]
-    own, pasted = np.isclose(x, IMAGES, atol=1e-6), np.isclose(x, other, atol=1e-6)
-    blended = np.isclose(x, weight * IMAGES + (1 - weight) * other, atol=1e-5)
-    assert (own | pasted | blended).all()
-    paste = ~blended.all(axis=(1, 2, 3))
-    np.testing.assert_allclose(own.mean(axis=(1, 2, 3))[paste], np.diag(M)[paste], atol=1e-6)
-    return paste
 
 
 class TestRandomMix:
@@ -41,10 +26,10 @@ class TestRandomMix:
         weights = np.diag(M)[blended]
         assert stats.kstest(weights, stats.beta(0.8, 0.8).cdf).pvalue > 1e-4
 
-    def test_three_members(self):
+    def test_three_members_are_drawn_by_their_probabilities(self):
         class Constant(MixLayer):
-            def draw(self, ops, random, shape):
-                return Mix(ops.full((shape[0],), self.weight))
+            def draw(self, batch):
+                return Mix(weight=batch.ops.full((batch.shape[0],), self.weight))
 
         members, rows = [Constant() for _ in range(3)], 4000
         for member, weight in zip(members, (0.25, 0.5, 0.75), strict=True):
@@ -68,12 +53,12 @@ class TestRandomMix:
     @pytest.mark.parametrize(
         "own", [{"seed": 1}, {"pairing": "roll"}, {"num_classes": 3}, {"probability": 0.5}, {"dominant": True}], ids=str
     )
-    def test_members_that_say_what_is_not_theirs_are_refused(self, own):
+    def test_random_mix_refuses_members_with_options_of_their_own(self, own):
         (name,) = own
-        with pytest.raises(ValueError, match=rf"only how a sample is mixed.*RandomMix\(\[...\], {name}="):
+        with pytest.raises(ValueError, match=rf"(?s)only how a sample is mixed.*RandomMix\(\[...\], {name}="):
             RandomMix([MixUp(1.0, **own), CutMix()])
 
-    def test_what_is_no_member(self):
+    def test_random_mix_refuses_what_is_no_mixing_layer(self):
         with pytest.raises(TypeError, match="Received: Dense"):
             RandomMix([keras.layers.Dense(3)])
         with pytest.raises(ValueError, match="sum 1"):

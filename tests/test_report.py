@@ -18,7 +18,7 @@ def build(loss, metrics=None, dropout=0.5, **options):
     return model
 
 
-def test_all_is_well():
+def test_check_finds_nothing_to_change_in_a_model_that_follows():
     report = check(build(MixLoss(CROSSENTROPY), [MixMetric("accuracy"), MixMetric("mae")]), X, Y[:, None])
 
     assert report.ok
@@ -47,6 +47,7 @@ def test_what_does_not_follow_is_named_with_its_fix():
     assert "MixMetric('accuracy')" in report.advice[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [dict, list])
 def test_one_plain_loss_among_several_outputs_is_found(form):
     inputs = keras.Input((5,))
@@ -54,7 +55,10 @@ def test_one_plain_loss_among_several_outputs_is_found(form):
     outputs = {name: keras.layers.Dense(3, name=name)(mixed) for name in ("a", "b")}
     losses, labels = {"a": MixLoss("mse"), "b": "mse"}, {"a": np.ones((8, 3)), "b": np.ones((8, 3))}
     metrics = {"a": [MixMetric("mae")], "b": ["mae"]}
-    as_form = lambda nest: nest if form is dict else list(nest.values())
+
+    def as_form(nest):
+        return nest if form is dict else list(nest.values())
+
     model = keras.Model(inputs, as_form(outputs))
     model.compile("sgd", as_form(losses), metrics=as_form(metrics))
 
@@ -107,6 +111,7 @@ def test_a_layer_that_mixes_its_labels_itself_needs_nothing_to_follow():
     assert report.layers == {"mix": [(8, 5)]}
 
 
+@pytest.mark.slow
 def test_a_model_that_draws_while_it_is_built_is_left_as_it_was():
     class Noisy(keras.Model):
         def __init__(self):
@@ -142,7 +147,8 @@ def test_every_depth_of_a_manifold_is_shown():
     assert check(model, X, np.ones((8, 3))).layers == {"manifold": [(8, 5), (8, 7)]}
 
 
-def test_a_train_step_of_ones_own():
+@pytest.mark.slow
+def test_check_sees_a_loss_of_a_custom_compute_loss():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
@@ -163,6 +169,7 @@ def test_a_train_step_of_ones_own():
     assert report.losses == {CROSSENTROPY: "mix"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"run_eagerly": True}, {"jit_compile": True}])
 @pytest.mark.parametrize("trained", [False, True])
 def test_nothing_is_left_behind(options, trained):
@@ -188,6 +195,7 @@ def test_nothing_is_left_behind(options, trained):
     assert histories[0] == histories[1]
 
 
+@pytest.mark.slow
 def test_it_warns_of_nothing_and_the_warning_in_fit_is_kept():
     model = build(CROSSENTROPY)
     check(model, X, Y)
@@ -196,6 +204,7 @@ def test_it_warns_of_nothing_and_the_warning_in_fit_is_kept():
         model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_restored_too():
     keras.config.set_dtype_policy("mixed_float16")
     model = build(MixLoss(CROSSENTROPY))
@@ -222,7 +231,7 @@ def test_errors_of_the_step_come_through_and_nothing_is_changed():
     assert not model.run_eagerly
 
 
-def test_a_model_that_is_not_compiled():
+def test_a_model_that_is_not_compiled_is_refused():
     with pytest.raises(ValueError, match=r"compiled.*Received: Sequential"):
         check(keras.Sequential([keras.Input((5,)), MixUp()]), X, Y)
 
@@ -236,6 +245,7 @@ def test_a_dataset_and_a_lack_of_labels_are_refused():
         check(model, X)
 
 
+@pytest.mark.slow
 class TestOutputsBetweenDepths:
     """`ManifoldMixUp` at two depths; the labels of an output between them would follow what it does not see."""
 
@@ -265,3 +275,18 @@ class TestOutputsBetweenDepths:
 
     def test_outputs_after_all_depths_are_right(self):
         assert self.check("after").ok
+
+
+def test_check_finds_losses_in_a_nest():
+    """`compile` takes losses nested as the outputs are."""
+    inputs = keras.Input((5,))
+    mixed = MixUp(name="mix")(inputs)
+    outputs = {"kind": {"a": keras.layers.Dense(3)(mixed), "b": keras.layers.Dense(1)(mixed)}}
+    model = keras.Model(inputs, outputs)
+    logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", {"kind": {"a": MixLoss(logits), "b": "mse"}})
+
+    report = check(model, X, {"kind": {"a": Y, "b": X[:, :1]}})
+
+    assert report.losses == {"kind/a": "mix", "kind/b": None}
+    assert "Loss 'kind/b' compares" in " ".join(report.advice)

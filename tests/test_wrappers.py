@@ -58,6 +58,7 @@ READ = [(name, monitor) for name in MONITORING for monitor in MONITORS]
 READ += [(name, "loss") for name in CALLBACKS if name not in MONITORING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "monitor"), READ)
 def test_every_callback_reads_a_wrapper_as_what_it_wraps(name, monitor, tmp_path):
     """In "auto" mode, two epochs with validation data give the logs that they give without the callback."""
@@ -82,6 +83,7 @@ DIRECTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*no loss followed")
 @pytest.mark.parametrize("make", DIRECTED, ids=lambda make: make().name)
 def test_more_is_better_for_a_wrapper_where_it_is_for_the_wrapped(make):
@@ -179,3 +181,13 @@ def test_the_functions_of_keras_know_a_wrapper(module):
     assert module.deserialize(config).get_config() == wrapper.get_config()
     assert type(wrapper).from_config(wrapper.get_config()).get_config() == wrapper.get_config()
     assert config == before
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), [("by", "element", "pixel"), ("pairwise", False, "yes")])
+def test_wrappers_check_an_argument_that_is_assigned_later(name, right, wrong):
+    """As the constructor does."""
+    for wrapper in (MixLoss("mse"), MixMetric("mse")):
+        setattr(wrapper, name, right)
+        assert getattr(wrapper, name) == wrapper.get_config()[name] == right
+        with pytest.raises(ValueError, match=f"Invalid value for argument `{name}`"):
+            setattr(wrapper, name, wrong)

@@ -17,7 +17,9 @@ from keras_mixup._backend._arrays import (
     is_tracing_tf_data,
     known_values,
     ops_for,
+    static_shape,
     tensorflow_ops,
+    trailing,
 )
 from keras_mixup._backend._current import FRAMEWORK
 from keras_mixup._backend._dtypes import dtype_of, is_float, is_integer, is_mixable, signed, widened
@@ -33,6 +35,7 @@ framework_state_kept = FRAMEWORK.framework_state_kept
 gradient_functions = FRAMEWORK.gradient_functions
 is_compiling = FRAMEWORK.is_compiling
 outside_of_traces = FRAMEWORK.outside_of_traces
+register_tree = FRAMEWORK.register_tree
 replica = FRAMEWORK.replica
 state_of = FRAMEWORK.state_of
 state_seed = FRAMEWORK.state_seed
@@ -63,13 +66,16 @@ __all__ = [
     "known_values",
     "ops_for",
     "outside_of_traces",
+    "register_tree",
     "replica",
     "shard_count",
     "signed",
     "state_of",
     "state_seed",
+    "static_shape",
     "take_rows",
     "tensorflow_ops",
+    "trailing",
     "widened",
     "with_cardinality_of",
     "words_of",

@@ -39,6 +39,21 @@ def known_values(x):
     return FRAMEWORK.value_on_host(x)
 
 
+def static_shape(leaf):
+    """Return the shape as a tuple, `None` for unknown sizes; `None` for what is no dense array of known rank."""
+    if type(leaf).__name__ in ("RaggedTensor", "RaggedTensorSpec", "SparseTensor", "SparseTensorSpec"):
+        return None
+    try:
+        return tuple(leaf.shape)
+    except (AttributeError, ValueError):  # a Python number; a TensorFlow tensor of unknown rank
+        return None
+
+
+def trailing(ops, x, rank):
+    """Return `x` with axes of size 1 after its own, up to `rank`."""
+    return ops.reshape(x, tuple(ops.shape(x)) + (1,) * (rank - len(x.shape)))
+
+
 # Graphs of TensorFlow, which may be traced while Keras runs on any backend
 
 

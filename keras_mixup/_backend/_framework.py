@@ -86,6 +86,9 @@ class Framework:
         """Return a context that restores the gradients and the random state of a framework that keeps them itself."""
         return contextlib.nullcontext()
 
+    def register_tree(self, kind, flatten, unflatten):
+        """Let compiled functions take and return objects of this kind, which hold arrays."""
+
     # Devices
 
     def replica(self):

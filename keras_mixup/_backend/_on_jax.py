@@ -14,6 +14,9 @@ from keras_mixup._backend._framework import Framework
 class OnJax(Framework):
     """JAX: sharded batches, narrow integers, traced values."""
 
+    def register_tree(self, kind, flatten, unflatten):
+        jax.tree_util.register_pytree_node(kind, flatten, unflatten)
+
     def take_rows(self, x, rows, locality):
         """XLA gathers a sharded array on every device, unless the rows are taken by a roll, or from equal parts."""
         if locality is None:

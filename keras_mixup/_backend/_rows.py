@@ -28,23 +28,23 @@ def take_rows(x, rows, locality=None):
     return FRAMEWORK.take_rows(x, rows, locality) if ops is KERAS else ops.take(x, rows, axis=0)
 
 
-def in_one_pass(function, x, partner, of_rows, locality=None):
-    """Return `function(x, x[partner], *of_rows)`, which computes row by row, in as few passes over memory as possible.
+def in_one_pass(function, x, partners, of_rows, locality=None):
+    """Return `function(x, [x[partner], ...], *of_rows)`, computed row by row in as few passes over memory as possible.
 
     `tf.data` takes one pass, compiled by XLA. XLA compiles once for every shape, so this is for large samples only, and
     for batches of which only the number of rows may vary. NumPy takes blocks of rows.
     """
     if ops_for(x) is NUMPY:
-        return _in_blocks(function, x, partner, of_rows)
+        return _in_blocks(function, x, partners, of_rows)
 
-    def run(x, partner, *of_rows):
-        return function(x, take_rows(x, partner, locality), *of_rows)
+    def run(x, partners, *of_rows):
+        return function(x, [take_rows(x, partner, locality) for partner in partners], *of_rows)
 
     if in_tf_data(x) and None not in x.shape[1:] and math.prod(x.shape[1:]) >= WORTH_COMPILING and _has_xla():
         import tensorflow as tf
 
         run = tf.function(as_written(run), jit_compile=True)
-    return run(x, partner, *of_rows)
+    return run(x, partners, *of_rows)
 
 
 @functools.cache
@@ -60,13 +60,13 @@ def _has_xla():
     return True
 
 
-def _in_blocks(function, x, partner, of_rows):
+def _in_blocks(function, x, partners, of_rows):
     """Compute `in_one_pass` block by block. Arrays in `of_rows` without the rows of `x` hold one row for all."""
     rows = max(1, BLOCK * len(x) // max(x.nbytes, 1))
 
     def compute(block):
         parts = (part[block] if len(part) == len(x) else part for part in of_rows)
-        return function(x[block], x[partner[block]], *parts)
+        return function(x[block], [x[partner[block]] for partner in partners], *parts)
 
     first = compute(slice(0, rows))
     if len(x) <= rows:

@@ -2,14 +2,14 @@
 
 import warnings
 
-from keras_mixup._step import _open, _running
+from keras_mixup._step import _running
 from keras_mixup._step._record import Records
 
 LEFT = (
-    "Layer {name!r} mixed its inputs inside of a `with training_step():` block, but no `MixLoss` was called in it. The "
-    "mix is known inside of the block only: put the loss into it too, `with training_step(): loss = loss_fn(y, "
-    "model(x, training=True))`. If there are no labels to follow, say so where the layer is called: "
-    "`mixup(x, labels=())`."
+    "Layer {name!r} mixed its inputs in a `with training_step():` block, but no `MixLoss` was called in it.\n"
+    "The mix ends with the block, so no labels followed it.\n"
+    "Call the loss in the block: `with training_step(): loss = loss_fn(y, model(x, training=True))`.\n"
+    "If there are no labels to follow, say so in the call of the layer: `mixup(x, labels=())`."
 )
 
 
@@ -37,7 +37,7 @@ class training_step:
 
     def __exit__(self, error, *details):
         _running.blocks.open.remove(self)
-        records, outer = _open.steps.pop(self, Records()), _open.current().step
+        records, outer = _running.steps.pop(self, Records()), _running.current().step
         if outer is _running.PLACEHOLDERS:
             return
         for record in records.values():
@@ -51,13 +51,13 @@ def _end_in_loop(record, error):
     """Marks the layers whose mix ends here: what comes after the block must not follow it."""
     layer = record.layer()
     if error is None:
-        _open.notify_watchers(record)
-        if _open.is_watched():
+        _running.notify_watchers(record)
+        if _running.is_watched():
             return
     if record.drawn and not record.repeats and layer is not None:
-        _open.unrepeated_layers.add(layer)
+        _running.unrepeated_layers.add(layer)
     if record.mixes and layer is not None:
-        _open.stray_layers.add(layer)
+        _running.stray_layers.add(layer)
     if error is None and record.mixes and not record.followers:
         warnings.warn(LEFT.format(name=record.name), stacklevel=3)
 
@@ -67,14 +67,14 @@ def _end_in_step(record, outer):
     if record.mixes and not record.has_loss:
         _pass_to_outer_step(record, outer)
     else:
-        _open.notify_watchers(record)
+        _running.notify_watchers(record)
         if record.drawn and record.layer() is not None:
             _credit_outer_step(record, outer)
 
 
 def _pass_to_outer_step(record, outer):
     """Adds the mix to the step around the block, where a loss may follow it."""
-    around = _open.open_records(outer).setdefault(record.key, record)
+    around = _running.open_records(outer).setdefault(record.key, record)
     if around is not record:  # mixed there as well: a loss will say that it cannot tell them apart
         around.mixes += record.mixes
         around.drawn += record.drawn
@@ -83,7 +83,7 @@ def _pass_to_outer_step(record, outer):
 
 def _credit_outer_step(record, outer):
     """Tells the step around the block that the mix has its loss; its backward pass may come there."""
-    records = _open.open_records(outer)
+    records = _running.open_records(outer)
     if record.mixes:
         records.mixed = True
         records.followed_in_blocks.append(record)

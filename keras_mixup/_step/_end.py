@@ -5,13 +5,14 @@ import weakref
 
 import keras
 
-from keras_mixup._step import _closed, _open, _running, _unfollowed
+from keras_mixup._step import _closed, _running, _unfollowed
 
 TRAINING_NOT_GIVEN = (
-    "Layer {name!r} was called in a training step without being told whether to train, so it mixed nothing (nor would "
-    "`Dropout` do anything there). If that is right, as for a teacher, say so: `teacher(x, training=False)`. If not, "
-    "the `call` of your model must take `training` and pass it on: `def call(self, x, training=None): x = "
-    "self.mixup(x, training=training)`."
+    "Layer {name!r} was called in a training step without being told whether to train.\n"
+    "It mixed nothing, as `Dropout` would drop nothing.\n"
+    "Pass `training` on in the `call` of your model: `def call(self, x, training=None): x = self.mixup(x, "
+    "training=training)`.\n"
+    "If nothing is to be mixed, as in a teacher, say so: `teacher(x, training=False)`."
 )
 
 
@@ -57,14 +58,14 @@ def lack_of_training(record):
 
 def _end(layer):
     """Drops what `layer` did in the step that runs, which is over. Returns the warning to give, or `None`."""
-    step = _open.current().step
-    records = _open.records_in(step)
+    step = _running.current().step
+    records = _running.records_in(step)
     record = records.close(layer)
     _close(step, records, record)
     if record is None:
         return None
-    _open.notify_watchers(record)
-    if _open.is_watched():
+    _running.notify_watchers(record)
+    if _running.is_watched():
         return None
     if record.mixes and not record.has_loss and layer not in _unfollowed.warned_layers:
         return _unfollowed.UNFOLLOWED.format(name=record.name)
@@ -78,6 +79,6 @@ def _close(step, records, record):
     if record is not None and record.mixes:
         mixed.append(record)
     if mixed and _running.model_of(step) is not None:
-        _closed.close(step, _open.names_of(mixed))
+        _closed.close(step, _running.names_of(mixed))
     if not records:
-        _open.steps.pop(step, None)
+        _running.steps.pop(step, None)

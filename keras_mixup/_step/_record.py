@@ -13,7 +13,7 @@ class Record:
         self.key = id(layer)
         self.layer = weakref.ref(layer)
         self.name = layer.name
-        self.calls_expected = layer.num_positions
+        self.calls_expected = getattr(layer, "num_positions", 1)
         self.calls = 0  # that train
         self.position = None  # which of them mixes, if several are expected
         self.mixes = []

@@ -1,4 +1,4 @@
-"""Find the step that runs in this thread, and whether gradients are being computed in it.
+"""Find the step that runs, what the layers did in it so far, and whether gradients are being computed in it.
 
 A step is a `with training_step():` block, or a call of `train_step` or `test_step` of a Keras model. No object that a
 layer and a loss both see stands for such a call, so it is found by its frame on the Python stack. Each call of the
@@ -6,21 +6,30 @@ package walks the stack once, while a step is traced or runs eagerly; a compiled
 public names are looked for: those of the methods, and of the functions that compute gradients.
 """
 
+import contextlib
 import inspect
 import sys
 import threading
 import types
+import weakref
 from typing import Any, NamedTuple
 
 import keras
 
 from keras_mixup import _backend
+from keras_mixup._step import _unfollowed
+from keras_mixup._step._record import Record, Records
 
 TRAIN_STEPS = {"train_step", "tf__train_step"}  # the latter as AutoGraph renames it
 STEPS = {*TRAIN_STEPS, "test_step", "tf__test_step"}
 BUILDING = "compute_output_spec"  # Keras runs a layer, a loss or a metric on placeholders, to learn shapes
 
 PLACEHOLDERS = object()  # stands for a step in which nothing is mixed
+
+
+steps: dict = {}  # frame or block -> Records, of all threads: a backward pass may run in another one
+stray_layers: weakref.WeakSet = weakref.WeakSet()  # layers that mixed outside the steps of Keras, in any thread
+unrepeated_layers: weakref.WeakSet = weakref.WeakSet()  # layers with a draw that a backward pass may still ask for
 
 
 class Running(NamedTuple):
@@ -106,3 +115,99 @@ def _walk(frame, gradients):
             in_backward = in_backward or any(frame.f_code is code for code in gradients)
         frame = frame.f_back
     return None, in_backward
+
+
+class _Watchers(threading.local):
+    """The lists of this thread that collect finished records, see `watch`."""
+
+    def __init__(self):
+        self.lists = []
+
+
+_watchers = _Watchers()
+
+
+def current():
+    """The step that runs. Drops the steps of this thread that nobody closed."""
+    running = look()
+    if steps:
+        _drop_abandoned(running)
+    return running
+
+
+def records_in(step):
+    """What the layers did in a step so far."""
+    return steps.get(step, Records())
+
+
+def open_records(step):
+    """As `records_in`, and what is added to them stays."""
+    return steps.setdefault(step, Records())
+
+
+def mixed_in(threads):
+    """The records of all layers that mixed in the open steps of these threads."""
+    of_threads = [records for records in list(steps.values()) if records.thread in threads]
+    return [record for records in of_threads for record in list(records.values()) if record.mixes]
+
+
+def names_of(layers):
+    """The names of layers, or of their records, for an error."""
+    return ", ".join(sorted(repr(layer.name) for layer in layers))
+
+
+def is_building():
+    """Whether Keras runs a model on placeholders, to learn shapes."""
+    return look().step is PLACEHOLDERS
+
+
+@contextlib.contextmanager
+def watch():
+    """Collects finished records instead of warning about them."""
+    finished: list[Record] = []
+    _watchers.lists.append(finished)
+    try:
+        yield finished
+        current()  # drops steps that no layer closed, and reports them
+    finally:
+        _watchers.lists.remove(finished)
+
+
+def is_watched():
+    """Whether somebody collects the records of this thread."""
+    return bool(_watchers.lists)
+
+
+def notify_watchers(record):
+    """Hands a finished record to those who collect them."""
+    for finished in _watchers.lists:
+        finished.append(record)
+
+
+def forget():
+    """Forgets which layers mixed outside any step, or in a block that is over."""
+    stray_layers.clear()
+    unrepeated_layers.clear()
+
+
+def _drop_abandoned(running):
+    """Drops the steps that nobody closed: an error ended them, or the model overrides `metrics`."""
+    known, thread = [running.step, running.frame, *blocks.open], threading.get_ident()
+    own = [step for step, records in list(steps.items()) if records.thread == thread and step not in known]
+    if not own:  # so the whole stack is walked for nested and abandoned steps only
+        return
+    alive = set(frames())
+    for step in own:
+        if step not in alive:
+            for record in steps.pop(step).values():
+                _abandon(record, step)
+
+
+def _abandon(record, step):
+    """Warns that no loss followed, and marks the layer as one that mixed outside any step."""
+    notify_watchers(record)
+    layer = record.layer()
+    if not is_watched() and layer is not None and record.mixes and not record.has_loss:
+        stray_layers.add(layer)
+        if is_training(step):
+            _unfollowed.warn_of_abandoned(layer, model_of(step))

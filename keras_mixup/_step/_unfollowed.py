@@ -5,14 +5,12 @@ import weakref
 
 import keras
 
-from keras_mixup._step import _running
-
 UNFOLLOWED = (
-    "Layer {name!r} mixed its inputs, but no loss followed: the labels stay as they are, and blended inputs are "
-    "trained on hard targets.\n"
-    'Wrap what must follow: `model.compile("adam", **follow_mix(loss=..., metrics=[...]))`.\n'
+    "Layer {name!r} mixed its inputs, but no loss followed.\n"
+    "The model learns hard labels for blended inputs.\n"
+    'Wrap all losses and metrics: `model.compile("adam", **follow_mix(loss=..., metrics=[...]))`.\n'
     "Or wrap the loss alone: `loss=MixLoss(keras.losses.SparseCategoricalCrossentropy())`.\n"
-    "If there are no labels to follow, say so where the layer is called: `mixup(x, labels=())`."
+    "If there are no labels to follow, say so in the call of the layer: `mixup(x, labels=())`."
 )
 
 followers: weakref.WeakSet = weakref.WeakSet()  # every `MixLoss`
@@ -21,14 +19,13 @@ _closing_models: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # laye
 _followed_losses: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # model -> `id` of a loss beside a `MixLoss`
 
 
-def warn_if_never_ended(layer, step):
-    """Warns at once if no loss can follow, in a step whose end the layer may not see.
+def warn_if_never_ended(layer, model):
+    """Warns at once if no loss can follow, in a training step of a model, whose end the layer may not see.
 
     A model that overrides `metrics`, or a `train_step` that does not read them, does not tell when its step is over.
     """
-    if layer in warned_layers or not _running.is_training(step):
+    if layer in warned_layers:
         return
-    model = _running.model_of(step)
     if type(model).train_step is keras.Model.train_step and _closes_step_of(model, layer):
         return
     if not _can_follow(model):
@@ -36,11 +33,9 @@ def warn_if_never_ended(layer, step):
         warnings.warn(UNFOLLOWED.format(name=layer.name), stacklevel=4)
 
 
-def warn_of_abandoned(layer, step):
+def warn_of_abandoned(layer, model):
     """Warns of a step that ended unseen, unless only an error can have ended it."""
-    if layer in warned_layers or not _running.is_training(step):
-        return
-    if not _closes_step_of(_running.model_of(step), layer):
+    if layer not in warned_layers and not _closes_step_of(model, layer):
         warned_layers.add(layer)
         warnings.warn(UNFOLLOWED.format(name=layer.name), stacklevel=2)
 

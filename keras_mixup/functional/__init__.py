@@ -8,11 +8,11 @@ References:
     - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 1.
 """
 
+from keras_mixup._random import Random
 from keras_mixup.functional._blend import blend
-from keras_mixup.functional._draw import draw_weights, random
+from keras_mixup.functional._draw import draw_weights, random_source
 from keras_mixup.functional._labels import blend_element_labels, blend_labels, encode_labels
-from keras_mixup.functional._mix import Mix, shares
-from keras_mixup.functional._random import Random
+from keras_mixup.functional._mix import Mix
 from keras_mixup.pairing import draw_partners
 
 __all__ = [
@@ -24,6 +24,5 @@ __all__ = [
     "draw_partners",
     "draw_weights",
     "encode_labels",
-    "random",
-    "shares",
+    "random_source",
 ]

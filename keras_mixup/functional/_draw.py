@@ -1,26 +1,30 @@
 """Draw λ, the share of the original sample."""
 
+from typing import Any
+
 from keras_mixup import _arguments, _backend
-from keras_mixup.functional._random import Random, key_of
+from keras_mixup._random import Random, key_of
 
 
-def random(seed, like=None):
-    """The random source for a `seed`: an integer, or an integer tensor of shape `()` or `(2,)`.
+def random_source(seed: Any, like: Any = None) -> Random:
+    """Makes a random source.
 
-    `like`, an array or a nest of them, says where the numbers are to be made; the Keras backend if not given.
+    Args:
+        seed: Integer, or integer tensor of shape `()` or `(2,)`. The numbers are a function of it alone.
+        like: array or nest of arrays, of the library that makes the numbers; `None` for the Keras backend.
 
     >>> from keras_mixup import functional
-    >>> functional.random(seed=0).uniform((3,)).shape[0]
+    >>> functional.random_source(seed=0).uniform((3,)).shape[0]
     3
     """
     ops = _backend.KERAS if like is None else _backend.ops_for(like)
     return Random(ops, key_of(ops, seed))
 
 
-SMALLEST = 1.1754944e-38  # number that all places tell from 0: compiled ones flush smaller ones to it
+SMALLEST = 1.1754944e-38  # number that is not 0 in any array library: compiled ones flush smaller ones to it
 
 
-def draw_weights(random, shape, alpha):
+def draw_weights(random: Random, shape: tuple, alpha: Any) -> tuple[Any, Any]:
     """Draws λ ~ Beta(alpha, alpha) and returns `(λ, 1 - λ)`, both with full relative precision.
 
     Two uniform numbers a draw, no rejection (Devroye 1996, after Bailey's polar method for Student's t), so it
@@ -33,7 +37,10 @@ def draw_weights(random, shape, alpha):
         alpha: Float >= 0, a schedule, or a scalar tensor. 0 means no mixing, λ = 1.
     """
     ops = random.ops
-    alpha = random.value(_arguments.check_number("alpha", alpha) if _arguments.static_shape(alpha) is None else alpha)
+    is_checked = isinstance(alpha, float) and 0 <= alpha <= 3.4e38
+    if not is_checked and _backend.static_shape(alpha) is None:
+        alpha = _arguments.check_number("alpha", alpha)
+    alpha = random.value(alpha)
     uniform = random.uniform((2, *shape))
     u, v = uniform[0], uniform[1]
     alpha = ops.cast(alpha, "float32")

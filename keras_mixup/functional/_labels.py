@@ -1,64 +1,72 @@
 """Encode and blend labels and sample weights."""
 
+from typing import Any
+
 import keras
 
 from keras_mixup import _backend
-from keras_mixup.functional._blend import _blend, blend, partners_of
-from keras_mixup.functional._mix import reverse_keep, shares, trailing
+from keras_mixup.functional._blend import blend, blend_rows, blend_samples, check_not_masked, others_of
+from keras_mixup.functional._mix import Mix
 
 
-def blend_labels(labels, mix, sample_weight=None):
-    """Blends floating labels `(batch, ...)`; with `sample_weight`, returns `(labels, sample_weight)`.
+def blend_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> Any:
+    """Blends floating labels by the shares of the samples: `y' = λ·y + (1 - λ)·y[partner]`.
 
-    A weighted loss has the terms `λ·w_a·L(y_a) + (1 - λ)·w_b·L(y_b)`. For a loss linear in the labels that is
-    one term with the weight `w' = λ·w_a + (1 - λ)·w_b` and the labels blended in the proportion of the two parts
-    of `w'`.
+    With weights, a loss has the terms `λ·w_a·L(y_a) + (1 - λ)·w_b·L(y_b)`. For a loss linear in the labels that is one
+    term with the weight `w' = λ·w_a + (1 - λ)·w_b` and the labels blended in the proportion of the two parts of `w'`.
 
     Args:
-        labels: floating array or nest of them; see `encode_labels` for class indices.
-        mix: a `Mix`.
+        labels: floating array `(batch, ...)`, or nest of them; see `encode_labels` for class indices.
+        mix: a `Mix`. Its `keep` and `owner` are not looked at.
         sample_weight: `None`, an array `(batch,)` or with further leading axes of the labels, or a nest like
             the labels.
+
+    Returns:
+        The labels, float32 or wider; with `sample_weight` the pair of labels and weights.
+
+    References:
+        - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412), equation 1.
     """
+
+    check_not_masked((labels, sample_weight))
+
+    def blend_array(x):
+        return blend_samples(x, mix, _backend.widened(_backend.dtype_of(x)))
+
     if sample_weight is None:
-        return keras.tree.map_structure(lambda y: _weigh(y, mix), labels)
-    weights = keras.tree.map_structure(lambda w: _weigh(w, mix), sample_weight)
-    if keras.tree.is_nested(sample_weight):
-        mixed = keras.tree.map_structure_up_to(
-            sample_weight,
-            lambda w, y: keras.tree.map_structure(lambda leaf: _blend_weighted(leaf, mix, w), y),
-            sample_weight,
-            labels,
-        )
-    else:
-        mixed = keras.tree.map_structure(lambda y: _blend_weighted(y, mix, sample_weight), labels)
-    return mixed, weights
+        return keras.tree.map_structure(blend_array, labels)
+    weights = keras.tree.map_structure(blend_array, sample_weight)
+    if not keras.tree.is_nested(sample_weight):
+        return keras.tree.map_structure(lambda y: _blend_weighted(y, mix, sample_weight), labels), weights
+
+    def blend_nest(weight, nest):
+        return keras.tree.map_structure(lambda y: _blend_weighted(y, mix, weight), nest)
+
+    return keras.tree.map_structure_up_to(sample_weight, blend_nest, sample_weight, labels), weights
 
 
-def blend_element_labels(labels, mix, sample_weight=None):
+def blend_element_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> tuple[Any, Any]:
     """Blends labels of elements, such as pixels, each by the share of its own element.
 
     Args:
         labels: floating or boolean array `(batch, ...)`.
-        mix: a `Mix` whose `keep` fits the labels; of size 1 along the axis of the classes.
+        mix: a `Mix` whose `keep` or `owner` fits the labels; of size 1 along the axis of the classes.
         sample_weight: `None`, or an array `(batch,)` or with further leading axes of the labels.
 
     Returns:
         The labels, and the weights of their elements, `None` if there are none.
     """
     if sample_weight is None:
-        return blend(labels, mix, _label_dtype(labels)), None
-    ops = _backend.ops_for(labels)
-    own, other = (ops.cast(share, "float32") for share in (mix.keep, reverse_keep(ops, mix.keep)))
-    weight = trailing(ops, ops.cast(sample_weight, "float32"), len(own.shape))
-    weight = ops.copy(ops.broadcast_to(weight, ops.shape(own)))
-    elements = mix._replace(weight=own, complement=other, keep=None)  # as if each were a sample
+        return blend(labels, mix, _backend.widened(_backend.dtype_of(labels))), None
+    ops, elements = _backend.ops_for(labels), mix.by_element()
+    weight = _backend.trailing(ops, ops.cast(sample_weight, "float32"), len(elements.weight.shape))
+    weight = ops.copy(ops.broadcast_to(weight, ops.shape(elements.weight)))
     labels, weight = blend_labels(labels, elements, weight)
     return labels, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
 
 
-def encode_labels(labels, num_classes, ignore_class=None):
-    """Returns class indices as one-hot rows, and floating labels as they are.
+def encode_labels(labels: Any, num_classes: int | None, ignore_class: int | None = None) -> Any:
+    """Encodes class indices as one-hot rows, and returns floating labels as they are.
 
     >>> import numpy as np
     >>> from keras_mixup.functional import encode_labels
@@ -96,28 +104,18 @@ def _one_hot(y, num_classes, ignore_class):
     return ops.one_hot(ops.where(void, -ops.ones_like(y), y), num_classes, dtype="float32")
 
 
-def _weigh(x, mix):
-    """`x` blended by λ, in float32 or wider: labels and weights."""
-    weight, complement = shares(mix)
-    return _blend(x, partners_of(x, mix), weight, complement, _label_dtype(x))
-
-
 def _blend_weighted(y, mix, sample_weight):
-    ops = _backend.ops_for(y)
-    dtype = _label_dtype(y)
+    ops, dtype = _backend.ops_for(y), _backend.widened(_backend.dtype_of(y))
     w = ops.cast(sample_weight, dtype)
     while len(w.shape) > len(y.shape) and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
     check_weight_rank(w.shape, y.shape)
-    weight, complement = (trailing(ops, ops.cast(x, dtype), len(w.shape)) for x in shares(mix))
-    own, other = weight * w, complement * partners_of(w, mix)
-    counts = own + other != 0  # two samples of weight 0 are blended plainly: their loss is not counted
-    own, other = ops.where(counts, own, weight), ops.where(counts, other, complement)
-    return _blend(y, partners_of(y, mix), own / (own + other), other / (own + other), dtype)
-
-
-def _label_dtype(y):
-    return _backend.widened(_backend.dtype_of(y))
+    shares = [_backend.trailing(ops, ops.cast(share, dtype), len(w.shape)) for share in mix.shares]
+    parts = [share * weight for share, weight in zip(shares, (w, *others_of(w, mix)), strict=True)]
+    counts = sum(parts) != 0  # samples that all have weight 0 are blended plainly: their loss is not counted
+    parts = [ops.where(counts, part, share) for part, share in zip(parts, shares, strict=True)]
+    total = sum(parts)
+    return blend_rows(y, others_of(y, mix), *(part / total for part in parts), dtype=dtype)
 
 
 def check_classes(ops, indices, num_classes):

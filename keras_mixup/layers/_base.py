@@ -1,84 +1,17 @@
-"""`MixLayer`, what all mixing layers share: the forms of a batch, the gate, the random state, the pipelines."""
+"""What all layers share that mix: arguments, the gate, the random state."""
 
-import contextlib
 import contextvars
-import functools
-import random as python_random
-import threading
-import warnings
-from typing import Any
+from typing import Any, Unpack
 
 import keras
-import numpy as np
 
-from keras_mixup import _arguments, _batch_checks, _checks, _backend, _steps, _texts
+from keras_mixup import _arguments, _backend, _step, pairing
 from keras_mixup.functional import Mix
-from keras_mixup.functional._random import Random, key_of, key_of_replica
-from keras_mixup.layers._forms import LABEL_KEYS
-from keras_mixup.layers._mixer import Mixer
-from keras_mixup.pairing import check_pairing
-
-PAIRINGS = ("shuffle", "roll", "local")
-
-
-class EndOfStep(keras.metrics.Metric):
-    """Clears the layer's mix when a step is over.
-
-    Keras asks the metrics of a model's layers for their results as the last thing in every step, on every
-    backend and inside the compiled function. This one has none, and lets go of the mix; and it warns, once, if no
-    loss has followed it, or if nobody told the layer to train.
-    """
-
-    def __init__(self, layer):
-        super().__init__(name=f"{layer.name}_end_of_step")
-        self.layer_name = layer.name
-        self._end = lambda: _steps.end(layer)
-        self._warned = False
-
-    def update_state(self, *args, **kwargs):
-        """Nothing is measured."""
-
-    def reset_state(self):
-        """Nothing is kept from step to step."""
-
-    def result(self):
-        warning = self._end()
-        if warning and not self._warned:
-            self._warned = True
-            warnings.warn(warning, stacklevel=2)
-        return {}
-
-
-def serialize(value):
-    """Numbers and words as they are, schedules and pairings as their configs."""
-    return value if isinstance(value, str | int | float) else keras.saving.serialize_keras_object(value)
-
-
-class Argument:
-    """Checks an argument of a layer whenever it is assigned, and fixes it once the layer has been used.
-
-    Args:
-        check: a function of the name, the value and the options. Returns the value to keep.
-    """
-
-    def __init__(self, check, **options):
-        self.check = check
-        self.options = options
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, layer, owner=None):
-        if layer is None:
-            return self
-        if self.name not in layer.__dict__:
-            raise AttributeError(f"`{self.name}` has not been assigned yet.")
-        return layer.__dict__[self.name]
-
-    def __set__(self, layer, value):
-        if layer._used:
-            raise _checks.frozen(self.name, type(layer).__name__)
-        layer.__dict__[self.name] = self.check(self.name, value, **self.options)
+from keras_mixup.functional._mix import dominant, gated
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName, revive, serialize
+from keras_mixup.layers._batch import Batch
+from keras_mixup.layers._random_state import RandomState
+from keras_mixup.layers._view import BatchView
 
 
 class Seed(Argument):
@@ -86,270 +19,191 @@ class Seed(Argument):
 
     def __set__(self, layer, value):
         super().__set__(layer, value)
-        layer._start_random_state()
+        layer._random_state.restart(value)
 
 
-UNPICKLING = contextvars.ContextVar("UNPICKLING", default=False)
+class MixBase(keras.layers.Layer):
+    """Base of the layers that mix the samples of a batch. See `keras_mixup.MixLayer`."""
 
+    pastes = False  # whether elements of the partner come as they are; then masks of a sample dict are pasted too
 
-def unpickled(kind, config, state):
-    """The layer of a pickle, which a loader has sent to its worker: nothing of it is on a device until it is called."""
-    token = UNPICKLING.set(True)
-    try:
-        layer = kind.from_config(config)
-    finally:
-        UNPICKLING.reset(token)
-    layer._state = state
-    return layer
-
-
-def random_of(key, step=None, replica=None):
-    """The random source for a key on the Keras backend; on NumPy where it can be."""
-    value = _backend.concrete_value(key)
-    ops, key = (_backend.KERAS, key) if value is None else (_backend.NUMPY, value)
-    return Random(ops, key_of_replica(ops, key, replica), step)
-
-
-class MixLayer(Mixer, keras.layers.Layer):
-    """Base of the layers that blend samples with other samples of their batch; for a mix of one's own.
-
-    A subclass overrides `draw(ops, random, shape)`, see there, and returns a `keras_mixup.functional.Mix`. The same
-    code then runs in a model, in a `tf.data` graph under any Keras backend, and on NumPy. With the class attribute
-    `pastes = True` integer masks of a sample dict are pasted with the images. A subclass that has an `alpha` derives
-    from `MixUp`, which follows schedules and saves it.
-
-    Args:
-        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
-
-    Call arguments:
-        As for `MixUp`.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_mixup import MixLayer
-    >>> from keras_mixup.functional import Mix
-    >>> class Channels(MixLayer):
-    ...     "Takes every channel from one of the two samples."
-    ...     pastes = True
-    ...     def draw(self, ops, random, shape):
-    ...         return Mix(keep=random.uniform((shape[0], 1, 1, shape[3])) < 0.5)
-    >>> x, y = Channels(seed=0)(np.ones((4, 8, 8, 3), "float32"), np.eye(4), training=True)
-    >>> tuple(x.shape), tuple(y.shape)
-    ((4, 8, 8, 3), (4, 4))
-    """
+    probability = Argument(_arguments.check_number, upper=1)
+    same_on_batch = Argument(_arguments.check_flag)
+    pairing = Argument(pairing.check_pairing)
+    dominant = Argument(_arguments.check_flag)
+    seed = Seed(_arguments.check_integer, lower=0, upper=2**32)
 
     def __init__(
         self,
         *,
-        probability=1.0,
-        same_on_batch=False,
-        pairing="shuffle",
-        num_classes=None,
-        ignore_class=None,
-        dominant=False,
-        seed=None,
-        **layer_kwargs,
+        probability: Number = 1.0,
+        same_on_batch: bool = False,
+        pairing: PairingOrName = "shuffle",
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
-        _checks.check_made_outside(type(self).__name__)
+        _check_made_outside(type(self).__name__)
         # Never rematerialised: a second draw in the backward pass would be another mix.
         with keras.RematScope(mode=None):
             super().__init__(autocast=False, **layer_kwargs)
+        _check_float_policy(type(self).__name__, self.compute_dtype)
         self._used = False  # from then on its arguments are fixed
-        _checks.check_float_policy(type(self).__name__, self.compute_dtype)
+        self._random_state = RandomState(0)
         self.probability = probability
         self.same_on_batch = same_on_batch
         self.pairing = pairing
-        self.num_classes = num_classes
-        self.ignore_class = ignore_class
-        _checks.check_ignore_class(ignore_class, num_classes)
         self.dominant = dominant
+        self.seed = seed
         self.supports_masking = True
         self.seed_generator: Any = None
-        self.seed = seed
-        self._state_lock = threading.Lock()  # threads of a loader take the next state one after another
         if not UNPICKLING.get():
-            self._make_state()
-        self._end_of_step = EndOfStep(self)
+            self._put_on_device()
+        self._end_of_step = _step.EndOfStep(self)
         self.built = True  # there is nothing to build, and Keras would warn of a model that calls it in `train_step`
 
-    probability = Argument(_arguments.check_number, upper=1)
-    same_on_batch = Argument(_arguments.check_flag)
-    pairing = Argument(check_pairing, names=PAIRINGS)
-    num_classes = Argument(_arguments.check_integer, lower=1)
-    ignore_class = Argument(_arguments.check_integer, lower=-(2**31), upper=2**31)
-    dominant = Argument(_arguments.check_flag)
-    seed = Seed(_arguments.check_integer, lower=0, upper=2**32)
-    num_positions = 1  # calls in a step that make one mix
+    def draw(self, batch: BatchView) -> Mix:
+        """Draws the mix for a batch. To be overridden.
 
-    def _start_random_state(self):
-        """Begins the sequence of draws that the seed stands for."""
-        # Drawn from Python's generator as Keras does, so that `keras.utils.set_random_seed` holds here too.
-        self._first_seed = python_random.randint(1, 10**9) if self.seed is None else self.seed
-        self._dataset_state = _backend.DatasetState(self._first_seed)
-        self._state: Any = None  # the one of a pickle, until it is on the device
-        if self.seed_generator is not None:
-            self.seed_generator.state.assign(_backend.state_of([self._first_seed, 0]))
+        Args:
+            batch: what is known of the batch. `batch.ops`, the array operations, as in `keras.ops`; `batch.random`,
+                the random source; `batch.shape`, the shape of the (first) input, whose first entry is the number of
+                draws; `batch.inputs`; `batch.labels`, encoded, `None` in a model; `batch.partner`, the partner of each
+                row; `batch.rows`, their number.
 
-    def _make_state(self):
-        """Puts the random state on the device of the backend, where it is not there yet."""
-        if self.seed_generator is None:
-            with _backend.outside_of_traces():
-                self.seed_generator = keras.random.SeedGenerator(_backend.state_seed(self._first_seed))
-                if self._state is not None:
-                    self.seed_generator.state.assign(_backend.state_of(self._state))
+        Returns:
+            A `keras_mixup.functional.Mix`, with `weight` `(rows,)`, or with `keep` in the rank of the inputs. Missing
+            partners are drawn by the layer's `pairing`, missing weights computed from `keep`. `dominant` and
+            `probability` are applied afterwards.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override `draw(self, batch)`.")
 
-    def _state_now(self):
-        """As two words of 32 bits, of the device or of the pickle."""
-        if self.seed_generator is None:
-            return self._state
-        return _backend.words_of(self.seed_generator.state)
+    def draw_checked(self, batch: BatchView) -> Mix:
+        """Draws the mix, and checks what `draw` returned. For layers that draw by other layers."""
+        mix = self.draw(batch)
+        rank, received = len(batch.shape), type(mix).__name__
+        if isinstance(mix, Mix):
+            arrays = {"weight": mix.weight, "partner": mix.partner, "keep": mix.keep, "owner": mix.owner}
+            shapes = {name: _backend.static_shape(x) for name, x in arrays.items() if x is not None}
+            ranks = {name: rank if name in ("keep", "owner") else 1 for name in shapes}
+            if all(shape is not None and len(shape) == ranks[name] for name, shape in shapes.items()):
+                return mix
+            received = f"a mix with the shapes {shapes}"
+        raise TypeError(
+            f"`{type(self).__name__}.draw` must return a `keras_mixup.functional.Mix`, with `weight` of shape (rows,), "
+            f"or `keep` of rank {rank} as the inputs have it, or both. Received: {received}, for inputs of shape "
+            f"{tuple(batch.shape)}."
+        )
 
-    def __reduce__(self):
-        return unpickled, (type(self), keras.saving.serialize_keras_object(self)["config"], self._state_now())
+    def check_use(self, where: str) -> None:
+        """Refuses settings that do not hold in this use of the layer, such as schedules in a pipeline."""
+        _arguments.check_no_schedule(where, probability=self.probability)
 
-    def __call__(self, *args, **kwargs):
-        self._check_raw(*args, **kwargs)
-        if not self._used:
-            self._used = True
-        if _backend.is_foreign((args, kwargs)):  # `keras.ops` cannot compute there, Keras' own `__call__` neither
-            return _backend.as_written(self.call)(*args, **kwargs)
-        if self.seed_generator is None:
-            with self._state_lock:
-                self._make_state()
-        return super().__call__(*args, **kwargs)
+    def check_batch(self, batch: Batch) -> None:
+        """Refuses a batch that the layer cannot mix. To be extended."""
 
-    def _check_raw(self, inputs=None, labels=None, sample_weight=None, **others):
-        """What Keras would hide by converting it to tensors."""
-        _batch_checks.check_not_masked((inputs, labels, sample_weight))
-        _batch_checks.check_readable(self._unpack(inputs, labels, sample_weight).leaves())
-
-    def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
-        batch = self._unpack(inputs, labels, sample_weight)
-        # Keras 3.16 does not hand `training` on when a backward pass runs a rematerialised model again.
-        if training or (training is None and _steps.is_repeated(self)):
-            return self._mixed(batch, seed).repack()
-        if training is None and batch.labels is not None and not _steps.is_building():
-            warnings.warn(_checks.TRAINING_UNSAID, stacklevel=2)
-        if batch.labels is None:
-            _steps.note_clean(self, said=training is not None)
-        return self._unmixed(batch).repack()
-
-    def join(self):
+    def become_member(self) -> None:
         """Makes the layer a member of another one, which mixes in its place."""
         self._end_of_step.layer_name = None
         self._used = True
 
-    def _mixed(self, batch, seed):
-        self._check_mixable(batch)
-        if _backend.in_tf_data(batch.inputs):
-            _batch_checks.check_labels_in_dataset(batch.labels)
-            mix = self._draw(batch, self._dataset_random(batch, seed))
-        elif batch.labels is None:
-            self._check_pairing_without_labels()
-            mix = self._mix_of_step(batch, seed)
-        else:
-            mix = self._mix_of_labelled(batch, seed)
-        return self._apply(batch, mix)
+    def _draw_gated(self, batch, random, labels=lambda: None):
+        """The draw, with its partners; rows that the gate leaves out are their own partners."""
+        view = BatchView(batch, random, pair_by=self.pairing, same_on_batch=self.same_on_batch, labels=labels)
+        mix = self.draw_checked(view)
+        if not mix.partners:
+            mix = view.paired(mix)
+        if self.dominant:
+            mix = dominant(view.ops, mix)
+        if self.probability == 1.0:
+            return gated(view.ops, mix)
+        chance = random.uniform((1 if self.same_on_batch else view.rows,))
+        return gated(view.ops, mix, chance < random.value(self.probability))
 
-    def _mix_of_step(self, batch, seed):
-        """The mix for a call whose labels follow through the loss."""
-        mix = _steps.mix_to_repeat(self)
-        if mix is None:
-            mix = self._draw_here(batch, self._layer_random(seed))
-            _steps.note_mix(self, mix, batch.shapes())
-        return mix
-
-    def _mix_of_labelled(self, batch, seed):
-        """The mix for a call that mixes its labels, or has none."""
-        mix = _steps.mix_to_repeat(self) if seed is None else None  # with a seed, the second draw is the first
-        if mix is None:
-            mix = self._draw_here(batch, self._layer_random(seed))
-            _steps.note_labelled(self, mix, batch.shapes())
-        return mix
+    def _draw_on_backend(self, batch, random, labels=lambda: None):
+        """The draw as tensors of the Keras backend."""
+        mix = self._draw_gated(batch, random, labels)
+        tensor = keras.ops.convert_to_tensor
+        return mix.replace(
+            shares=tuple(map(tensor, mix.shares)),
+            partners=tuple(map(tensor, mix.partners)),
+            keep=None if mix.keep is None else tensor(mix.keep),
+            owner=None if mix.owner is None else tensor(mix.owner),
+        )
 
     def _check_pairing_without_labels(self):
-        if not isinstance(self.pairing, str):
-            raise ValueError(_texts.NO_LABELS_TO_PAIR.format(name=self.name, pairing=type(self.pairing).__name__))
+        if not isinstance(self.pairing, str) and getattr(self.pairing, "needs_labels", True):
+            raise ValueError(
+                f"Layer {self.name!r} pairs samples by their labels (pairing={type(self.pairing).__name__}(...)), and "
+                "in a model the labels are not there.\nOptions:\n  the input pipeline, `mixup.mix_dataset(dataset)`\n"
+                "  before the model, `x, y = mixup(x, y, training=True)`"
+            )
 
-    def _draw_here(self, batch, random):
-        """The draw as tensors of the Keras backend."""
-        mix = self._draw(batch, random)
-        as_tensor = lambda x: None if x is None else keras.ops.convert_to_tensor(x)
-        return Mix(*map(as_tensor, mix._replace(reach=None)))._replace(reach=mix.reach)
-
-    def _layer_random(self, seed):
-        if seed is not None:
-            self._check_place("a call with `seed`")
-            return random_of(key_of(_backend.KERAS, seed))
-        replica = _backend.replica()
-        with self._state_lock if replica is None and not _backend.is_compiling() else contextlib.nullcontext():
-            state = self.seed_generator.next()
-        return random_of(state, state[1], replica)
-
-    def _dataset_random(self, batch, seed):
-        self._check_place("a `tf.data` map")
-        _batch_checks.warn_of_one_sample(batch.inputs, batch.labels)
-        ops = _backend.ops_for(batch.inputs)
-        return Random(ops, self._dataset_state.next() if seed is None else key_of(ops, seed))
-
-    def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
-        batch = self._unpack(inputs, labels, sample_weight)
-        self._check_mixable(batch)
-        as_input = lambda x: keras.KerasTensor(x.shape, dtype=self.compute_dtype)
-        as_label = lambda y: keras.KerasTensor(y.shape, dtype=_backend.widened(_backend.dtype_of(y)))
-        inputs = keras.tree.map_structure(as_input, batch.inputs)
-        labels = None if batch.labels is None else keras.tree.map_structure(as_label, self._encoded(batch))
-        return batch._replace(inputs=inputs, labels=labels).repack()
-
-    def compute_output_shape(self, inputs_shape, labels_shape=None, sample_weight_shape=None):
-        """Returns the shapes of the outputs. Labels without an axis of `num_classes` are taken for class indices."""
-
-        def of_inputs(shape):
-            return keras.KerasTensor(shape, "float32")
-
-        def of_labels(shape):
-            encoded = self.num_classes is None or (len(shape) > 1 and shape[-1] == self.num_classes)
-            return keras.KerasTensor(shape, "float32" if encoded else "int32")
-
-        as_inputs, as_labels = (functools.partial(keras.tree.map_shape_structure, f) for f in (of_inputs, of_labels))
-        if isinstance(inputs_shape, dict) and "images" in inputs_shape:
-            by_key = {key: as_labels if key in LABEL_KEYS else as_inputs for key in inputs_shape}
-            spec = self.compute_output_spec({key: by_key[key](shape) for key, shape in inputs_shape.items()})
-        else:
-            labels = None if labels_shape is None else as_labels(labels_shape)
-            weights = None if sample_weight_shape is None else as_inputs(sample_weight_shape)
-            spec = self.compute_output_spec(as_inputs(inputs_shape), labels, weights)
-        return keras.tree.map_structure(lambda tensor: tensor.shape, spec)
-
-    def build(self, inputs_shape=None, labels_shape=None, sample_weight_shape=None):
+    def build(self, *shapes, **named_shapes):
         """There is nothing to build; the layer counts as used."""
         self._used = True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "probability": serialize(self.probability),
             "same_on_batch": self.same_on_batch,
             "pairing": serialize(self.pairing),
-            "num_classes": self.num_classes,
-            "ignore_class": self.ignore_class,
             "dominant": self.dominant,
             "seed": self.seed,
         }
 
     @classmethod
     def from_config(cls, config):
-        revive = keras.saving.deserialize_keras_object
-        return cls(**{key: revive(value) if isinstance(value, dict) else value for key, value in config.items()})
+        return cls(**revive(config))
+
+    def _put_on_device(self):
+        """Puts the random state on the device. Keras finds the variables of a layer among its attributes."""
+        if self.seed_generator is None:
+            self.seed_generator = self._random_state.on_device()
+
+    def __reduce__(self):
+        config = keras.saving.serialize_keras_object(self)["config"]
+        return unpickled, (type(self), config, self._random_state.words)
 
     def save_own_variables(self, store):
-        state = self._state_now()
-        if state is not None:  # a member of another layer has none, if that one came by a pickle
-            store["random_state"] = state
+        words = self._random_state.words
+        if words is not None:  # a member of another layer has none, if that one came by a pickle
+            store["random_state"] = words
 
     def load_own_variables(self, store):
-        self._make_state()
+        self._put_on_device()
         if "random_state" in store:  # files made without the layer, or before it kept its state, load too
-            words = _checks.check_random_state(self.name, np.asarray(store["random_state"]))
-            self.seed_generator.state.assign(_backend.state_of(words))
+            self._random_state.read_file(store["random_state"], self.name)
+
+
+UNPICKLING = contextvars.ContextVar("UNPICKLING", default=False)
+
+
+def unpickled(kind, config, words):
+    """The layer of a pickle, which a loader has sent to its worker: nothing of it is on a device until it is called."""
+    token = UNPICKLING.set(True)
+    try:
+        layer = kind.from_config(config)
+    finally:
+        UNPICKLING.reset(token)
+    layer._random_state.read_pickle(words)
+    return layer
+
+
+def _check_made_outside(name):
+    """A layer has a random state, which goes with it when a function of `tf.data` has been traced."""
+    if _backend.is_tracing_tf_data():
+        raise ValueError(
+            f"`{name}` was made inside a function of `tf.data`, which is traced once and would lose its random "
+            f"state.\nMake the layer before: `mixup = {name}(...)`, then `dataset.map(lambda x, y: mixup(x, y, "
+            "training=True))`."
+        )
+
+
+def _check_float_policy(name, compute_dtype):
+    if not _backend.is_float(compute_dtype):
+        raise ValueError(
+            f"`{name}` computes in a floating dtype (float32, float16, bfloat16, float64). Received: "
+            f"dtype={compute_dtype!r}. Mixed values lie between those of the two samples, integers cannot hold them."
+        )

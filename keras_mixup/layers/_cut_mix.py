@@ -1,11 +1,12 @@
 """`CutMix`: a box of another sample, pasted."""
 
+from typing import Unpack
+
 import keras
 
-from keras_mixup import _arguments
+from keras_mixup import _arguments, _backend
 from keras_mixup.functional import Mix, draw_weights
-from keras_mixup.functional._mix import trailing
-from keras_mixup.layers._base import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._paste import PasteLayer
 
 
@@ -23,14 +24,14 @@ def check_range(name, value):
 class CutMix(PasteLayer):
     """Pastes a box of another sample of the batch into every sample, and blends the labels by the shares of both.
 
-    `x' = keep·x + (1 - keep)·x[partner]`, where `keep` is 0 inside of the box and 1 outside of it;
+    `x' = keep·x + (1 - keep)·x[partner]`, where `keep` is 0 in the box and 1 around it;
     `y' = λ·y + (1 - λ)·y[partner]`, where λ is the exact share of elements that stay. The box has the share 1 - λ' of
     the image, λ' ~ Beta(alpha, alpha), and sides in the proportion of the image's; its centre is uniform over the
     image, and what stands out over the border is cut off.
 
-    For images in which a part tells the class; in the paper it transfers to detection better than `MixUp` does. Usual
-    values are alpha 1 with a `probability` of 0.5 (CIFAR) or 1 (ImageNet, 300 epochs). It costs one pass over the
-    batch, as `MixUp` does.
+    Use it where a part of the image identifies the class. Usual values are alpha 1 with a `probability` of 0.5 (CIFAR)
+    or 1 (ImageNet, 300 epochs). It costs one pass over the batch, as `MixUp` does. In the paper it transfers to
+    detection better than `MixUp` does.
 
     It mixes only while training, and labels follow, as for `MixUp`. Labels of elements (masks, time steps), in a call
     or a pipeline, are pasted as the elements are, on the grid of the inputs or at an integer stride; their sample
@@ -45,8 +46,7 @@ class CutMix(PasteLayer):
         data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where height and
             width are.
         box_share: Pair of floats from 0 to 1, limits of the box's share of the image, before the border cuts it.
-        **options: `probability`, `same_on_batch`, `pairing`, `num_classes`, `ignore_class`, `dominant`, `seed`, and
-            those of every Keras layer; as for `MixUp`.
+        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     Call arguments:
         As for `MixUp`. All inputs of a nest must have the sizes of the first along the axes of the box.
@@ -73,25 +73,58 @@ class CutMix(PasteLayer):
     axes = Argument(_arguments.check_axes, count=None)
     box_share = Argument(check_range)
 
-    def __init__(self, alpha=1.0, *, box_share=(0.0, 1.0), **options):
-        super().__init__(alpha, **options)
+    def __init__(
+        self,
+        alpha: Number = 1.0,
+        *,
+        box_share: tuple[float, float] = (0.0, 1.0),
+        axes: tuple[int, ...] | list[int] | None = None,
+        data_format: str | None = None,
+        probability: Number = 1.0,
+        same_on_batch: bool = False,
+        pairing: PairingOrName = "shuffle",
+        num_classes: int | None = None,
+        ignore_class: int | None = None,
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(
+            alpha,
+            axes=axes,
+            data_format=data_format,
+            probability=probability,
+            same_on_batch=same_on_batch,
+            pairing=pairing,
+            num_classes=num_classes,
+            ignore_class=ignore_class,
+            dominant=dominant,
+            seed=seed,
+            **layer_kwargs,
+        )
         self.box_share = box_share
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, shape = batch.ops, batch.shape
         axes = self.axes_of(shape)
-        _, share = draw_weights(random, shape[:1], self.alpha)
+        _, share = draw_weights(batch.random, shape[:1], self.alpha)
         low, high = self.box_share
         side = ops.maximum(ops.minimum(share, high), low) ** (1.0 / len(axes))
-        centres = random.uniform((len(axes), shape[0]))
+        centres = self.centres(batch, axes)
         inside, taken, whole = True, 1.0, 1.0
         for i, axis in enumerate(axes):
             size = ops.cast(shape[axis], "float32")
-            half, centre = ops.floor(ops.floor(size * side) / 2), ops.floor(centres[i] * size)
-            begin, end = ops.maximum(centre - half, 0.0), ops.minimum(centre + half, size)
+            half = ops.floor(ops.floor(size * side) / 2)
+            begin, end = ops.maximum(centres[i] - half, 0.0), ops.minimum(centres[i] + half, size)
             inside = ops.logical_and(inside, _between(ops, begin, end, axis, shape))
             taken, whole = taken * (end - begin), whole * size
         whole = ops.maximum(whole, 1.0)  # of images without elements nothing is taken
-        return Mix((whole - taken) / whole, taken / whole, keep=ops.logical_not(inside))
+        return Mix(((whole - taken) / whole, taken / whole), keep=ops.logical_not(inside))
+
+    def centres(self, batch, axes):
+        """The element at the centre of each box, a number `(draws,)` for each of the axes."""
+        ops, places = batch.ops, batch.random.uniform((len(axes), batch.shape[0]))
+        return [ops.floor(places[i] * ops.cast(batch.shape[axis], "float32")) for i, axis in enumerate(axes)]
 
     def get_config(self):
         return {**super().get_config(), "box_share": self.box_share}
@@ -101,5 +134,5 @@ def _between(ops, begin, end, axis, shape):
     """Whether the elements along an axis lie in [begin, end) of their row, in the rank of the inputs."""
     along = (1,) * axis + (-1,) + (1,) * (len(shape) - axis - 1)
     place = ops.reshape(ops.cast(ops.arange(shape[axis]), "float32"), along)
-    begin, end = (trailing(ops, x, len(shape)) for x in (begin, end))
+    begin, end = (_backend.trailing(ops, x, len(shape)) for x in (begin, end))
     return ops.logical_and(place >= begin, place < end)

@@ -7,28 +7,26 @@ from keras_mixup.functional import blend_element_labels, blend_labels
 
 
 def blend_pasted(given, labels, mix, sample_weight=None):
-    """Blends the labels of a mix with `keep`: each element by its owner where they lie on the grid of the inputs.
+    """Blends the labels of a mix that pastes: each element by its owner where they lie on the grid of the inputs.
 
     Labels `(batch,)` and `(batch, classes)` are those of samples, and follow by λ.
 
     Args:
         given: nest of labels as they were given; those of integers are class indices.
         labels: the same nest, encoded.
-        mix: a `Mix` with `keep`.
+        mix: a `Mix` with `keep` or `owner`.
         sample_weight: `None`, an array, or a nest like the labels.
 
     Returns:
         The labels and the weights. Weights of labels of elements are those of the elements.
     """
-    keeps = [_keep_for(*pair, mix) for pair in zip(keras.tree.flatten(given), keras.tree.flatten(labels), strict=True)]
-    if all(keep is None for keep in keeps):
+    pairs = zip(keras.tree.flatten(given), keras.tree.flatten(labels), strict=True)
+    mixes = [_mix_for(*pair, mix) for pair in pairs]
+    if all(one.elements is None for one in mixes):
         mixed = blend_labels(labels, mix, sample_weight)
         return (mixed, None) if sample_weight is None else mixed
     weights = _weight_for_each(labels, sample_weight)
-    mixed = [
-        _blend(y, mix._replace(keep=keep), weight)
-        for y, keep, weight in zip(keras.tree.flatten(labels), keeps, weights, strict=True)
-    ]
+    mixed = [_blend(y, one, weight) for y, one, weight in zip(keras.tree.flatten(labels), mixes, weights, strict=True)]
     labels = keras.tree.pack_sequence_as(labels, [y for y, _ in mixed])
     if sample_weight is not None:
         sample_weight = keras.tree.pack_sequence_as(sample_weight, [weight for _, weight in mixed])
@@ -36,30 +34,30 @@ def blend_pasted(given, labels, mix, sample_weight=None):
 
 
 def _blend(y, mix, weight):
-    if mix.keep is not None:
+    if mix.elements is not None:
         return blend_element_labels(y, mix, weight)
     return (blend_labels(y, mix), None) if weight is None else blend_labels(y, mix, weight)
 
 
-def _keep_for(given, y, mix):
-    """The owners of the elements of labels, or `None` for labels of samples."""
+def _mix_for(given, y, mix):
+    """The mix as it holds for the elements of labels, or for labels of samples."""
     if len(y.shape) < 3:
-        return None
-    keep, labels = tuple(mix.keep.shape), tuple(y.shape)
+        return mix.by_sample()
+    parts, labels = tuple(mix.elements.shape), tuple(y.shape)
     encoded = _backend.is_integer(_backend.dtype_of(given)) and len(given.shape) < len(labels)
     try:
-        place = _grid.find(keep, labels, labels, (-1,) if encoded else None)
+        place = _grid.find(parts, labels, labels, (-1,) if encoded else None)
     except _grid.Unclear:
-        raise _unclear(keep, labels) from None
+        raise _unclear(parts, labels) from None
     if place is None:
-        return None
+        return mix.by_sample()
     if place.flat and place.rank:  # patches of an image, or something else: nothing tells
-        raise _unclear(keep, labels)
-    return _grid.onto_labels(_backend.ops_for(y), mix.keep, place, len(labels))
+        raise _unclear(parts, labels)
+    return mix.with_elements(_grid.onto_labels(_backend.ops_for(y), mix.elements, place, len(labels)))
 
 
-def _unclear(keep, labels):
-    parts = tuple("any" if axis and size == 1 else size for axis, size in enumerate(keep))
+def _unclear(parts, labels):
+    parts = tuple("any" if axis and size == 1 else size for axis, size in enumerate(parts))
     return ValueError(
         "Labels of more than one axis look like those of elements (pixels, time steps), but do not lie on the grid of "
         f"the inputs. Received: labels of shape {labels}, parts pasted in inputs of shape {parts}.\n"

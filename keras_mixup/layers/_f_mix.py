@@ -1,12 +1,13 @@
 """`FMix`: smooth parts of any form, pasted."""
 
 import math
+from typing import Unpack
 
 import keras
 
 from keras_mixup import _arguments
 from keras_mixup.functional import draw_weights
-from keras_mixup.layers._base import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._paste import PasteLayer
 
 FREQUENCIES = 12  # of a wave along an image; beyond them the decay leaves nothing that could be seen
@@ -27,7 +28,9 @@ class FMix(PasteLayer):
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`, as in the paper.
         decay: Float > 0; the greater, the smoother the parts. Defaults to `3.0`, as in the paper.
-        **options: As for `CutMix`.
+        axes: As for `CutMix`.
+        data_format: As for `CutMix`.
+        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     References:
         - [Harris et al., 2020](https://arxiv.org/abs/2002.12047), section 4.
@@ -43,11 +46,39 @@ class FMix(PasteLayer):
 
     decay = Argument(_arguments.check_positive)
 
-    def __init__(self, alpha=1.0, *, decay=3.0, **options):
-        super().__init__(alpha, **options)
+    def __init__(
+        self,
+        alpha: Number = 1.0,
+        *,
+        decay: float = 3.0,
+        axes: tuple[int, ...] | list[int] | None = None,
+        data_format: str | None = None,
+        probability: Number = 1.0,
+        same_on_batch: bool = False,
+        pairing: PairingOrName = "shuffle",
+        num_classes: int | None = None,
+        ignore_class: int | None = None,
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(
+            alpha,
+            axes=axes,
+            data_format=data_format,
+            probability=probability,
+            same_on_batch=same_on_batch,
+            pairing=pairing,
+            num_classes=num_classes,
+            ignore_class=ignore_class,
+            dominant=dominant,
+            seed=seed,
+            **layer_kwargs,
+        )
         self.decay = decay
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, random, shape = batch.ops, batch.random, batch.shape
         height, width = (shape[axis] for axis in self.axes_of(shape))
         weight, _ = draw_weights(random, shape[:1], self.alpha)
         amplitudes = self._amplitudes(ops, random, shape[0])

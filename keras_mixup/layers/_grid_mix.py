@@ -1,10 +1,12 @@
 """`GridMix`: cells of a grid, pasted."""
 
+from typing import Unpack
+
 import keras
 
 from keras_mixup import _arguments
 from keras_mixup.functional import draw_weights
-from keras_mixup.layers._base import Argument
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
 from keras_mixup.layers._paste import PasteLayer
 
 MOST_CELLS = 1024  # along an axis: each sample has as many random numbers as the grid has cells
@@ -21,7 +23,9 @@ class GridMix(PasteLayer):
     Args:
         alpha: As for `MixUp`. Defaults to `1.0`.
         cells: Integer, 1 to 1024, the number of cells along height and along width. Defaults to `4`.
-        **options: As for `CutMix`.
+        axes: As for `CutMix`.
+        data_format: As for `CutMix`.
+        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     References:
         - [Baek et al., 2021](https://doi.org/10.1016/j.patcog.2020.107594), section 3.
@@ -37,11 +41,39 @@ class GridMix(PasteLayer):
 
     cells = Argument(_arguments.check_integer, lower=1, upper=MOST_CELLS + 1, optional=False)
 
-    def __init__(self, alpha=1.0, *, cells=4, **options):
-        super().__init__(alpha, **options)
+    def __init__(
+        self,
+        alpha: Number = 1.0,
+        *,
+        cells: int = 4,
+        axes: tuple[int, ...] | list[int] | None = None,
+        data_format: str | None = None,
+        probability: Number = 1.0,
+        same_on_batch: bool = False,
+        pairing: PairingOrName = "shuffle",
+        num_classes: int | None = None,
+        ignore_class: int | None = None,
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(
+            alpha,
+            axes=axes,
+            data_format=data_format,
+            probability=probability,
+            same_on_batch=same_on_batch,
+            pairing=pairing,
+            num_classes=num_classes,
+            ignore_class=ignore_class,
+            dominant=dominant,
+            seed=seed,
+            **layer_kwargs,
+        )
         self.cells = cells
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, random, shape = batch.ops, batch.random, batch.shape
         height, width = (shape[axis] for axis in self.axes_of(shape))
         weight, _ = draw_weights(random, shape[:1], self.alpha)
         stays = random.uniform((shape[0], self.cells, self.cells)) < weight[:, None, None]

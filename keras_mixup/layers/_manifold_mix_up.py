@@ -1,18 +1,22 @@
 """`ManifoldMixUp`: mixup of hidden states, at one of several depths."""
 
 import contextlib
+from typing import Unpack
 
 import keras
 import numpy as np
 
-from keras_mixup import _arguments, _backend, _steps, _texts
+from keras_mixup import _arguments, _backend, _step
+from keras_mixup.functional import Mix, draw_weights
 from keras_mixup.functional._mix import only_where
-from keras_mixup.layers._base import Argument
-from keras_mixup.layers._mix_up import MixUp
+from keras_mixup.layers import _batch
+from keras_mixup.layers._alpha import HasAlpha
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
+from keras_mixup.layers._base import MixBase
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
-class ManifoldMixUp(MixUp):
+class ManifoldMixUp(HasAlpha, MixBase):
     """Blends the samples of each training batch at one of several depths of a model, drawn anew for every batch.
 
     Call the one layer object at each of the depths, the input among them if you like. For every training batch one
@@ -30,8 +34,7 @@ class ManifoldMixUp(MixUp):
         alpha: As for `MixUp`. Defaults to `2.0`, which the paper uses for CIFAR.
         num_positions: Integer, the number of depths: how often the layer is called in one pass of the model. Another
             number of calls is an error.
-        **options: `probability`, `same_on_batch`, `pairing`, `dominant`, `seed`, and those of every Keras layer; as for
-            `MixUp`.
+        probability, same_on_batch, pairing, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     Call arguments:
         inputs: Floating array `(batch, ...)` of any rank, or a nest of them. The batch size must be the same at
@@ -42,7 +45,7 @@ class ManifoldMixUp(MixUp):
         That of the inputs.
 
     Raises:
-        RuntimeError: if it is not called `num_positions` times in a step, or outside of a step.
+        RuntimeError: if it is not called `num_positions` times in a step, or outside a step.
         ValueError: if it is given labels or a seed, which have no meaning for one of several calls.
 
     References:
@@ -62,10 +65,80 @@ class ManifoldMixUp(MixUp):
 
     num_positions = Argument(_arguments.check_integer, lower=1, optional=False)
 
-    def __init__(self, alpha=2.0, *, num_positions, **options):
-        super().__init__(alpha, **options)
+    def __init__(
+        self,
+        alpha: Number = 2.0,
+        *,
+        num_positions: int,
+        probability: Number = 1.0,
+        same_on_batch: bool = False,
+        pairing: PairingOrName = "shuffle",
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(
+            alpha,
+            probability=probability,
+            same_on_batch=same_on_batch,
+            pairing=pairing,
+            dominant=dominant,
+            seed=seed,
+            **layer_kwargs,
+        )
         self.num_positions = num_positions
         self._fixed_position = None
+
+    def __call__(self, *args, **kwargs):
+        self._used = True
+        self._put_on_device()
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
+        if labels is not None or seed is not None:
+            raise ValueError(_only_hidden("a call with labels" if seed is None else "a call with `seed`"))
+        batch = _batch.Batch(inputs)
+        _batch.check_rows(batch.leaves())
+        if not (training or (training is None and _step.is_repeated(self))):
+            _step.record_clean(self, training_given=training is not None)
+            return batch.unmixed(None, self.compute_dtype).inputs
+        _batch.check_inputs(inputs)
+        if _backend.in_tf_data(inputs):
+            raise ValueError(_only_hidden("a `tf.data` map"))
+        self._check_pairing_without_labels()
+        return batch.mixed(self._mix_of_call(batch), None, None, self.compute_dtype).inputs
+
+    def draw(self, batch):
+        return Mix(draw_weights(batch.random, batch.shape[:1], self.alpha))
+
+    def _mix_of_call(self, batch):
+        """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
+        again = _step.mix_to_repeat(self)
+        if again is not None:
+            return again
+        record = _step.record_of(self)
+        if record is None:
+            raise RuntimeError(
+                f"Layer {self.name!r} mixes a batch at one of several depths, so it must know which calls belong to "
+                "one batch. Received: a call with training=True outside a training step.\n`fit` makes its own steps; "
+                "in a loop of your own mark them: `with keras_mixup.training_step(): loss = loss_fn(y, model(x, "
+                "training=True))`."
+            )
+        if record.mixes:
+            record.count(batch.shapes())
+        else:
+            random = self._random_state.next()
+            record.add(self._draw_on_backend(batch, random), batch.shapes())
+            _step.warn_if_never_ended(self)
+            record.position = self._position(random)
+        _check_hidden_rows(record.shapes[0], batch.shapes())
+        return only_where(_backend.KERAS, record.position == record.calls, record.mixes[0])
+
+    def _position(self, random):
+        if self._fixed_position is not None:
+            return keras.ops.convert_to_tensor(np.array([self._fixed_position], "float32"))
+        position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
+        return keras.ops.convert_to_tensor(position)
 
     @contextlib.contextmanager
     def mixing_at(self, position):
@@ -76,40 +149,33 @@ class ManifoldMixUp(MixUp):
         finally:
             self._fixed_position = None
 
+    def compute_output_spec(self, inputs, labels=None, sample_weight=None, training=None, seed=None):
+        if labels is not None:
+            raise ValueError(_only_hidden("a call with labels"))
+        _batch.check_rows(_batch.Batch(inputs).leaves())
+        _batch.check_inputs(inputs)
+        return keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, dtype=self.compute_dtype), inputs)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def __getattr__(self, name):
+        if name in ("mix_dataset", "mix_numpy"):
+            raise AttributeError(_only_hidden(f"`{name}`"))
+        return super().__getattribute__(name)
+
     def get_config(self):
         return {**super().get_config(), "num_positions": self.num_positions}
 
-    def _mix_of_step(self, batch, seed):
-        """One mix for all calls of a step; all rows are left alone in every call but the one that was drawn."""
-        if seed is not None:
-            self._check_place("a call with `seed`")
-        again = _steps.mix_to_repeat(self)
-        if again is not None:
-            return again
-        step = _steps.pass_of(self)
-        if step is None:
-            raise RuntimeError(_texts.NO_STEP.format(name=self.name))
-        if step.mixes:
-            step.count(batch.shapes())
-        else:
-            random = self._layer_random(None)
-            step.add(self._draw_here(batch, random), batch.shapes())
-            _steps.warn_if_never_ended(self)
-            position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
-            fixed = self._fixed_position
-            step.position = keras.ops.convert_to_tensor(position if fixed is None else np.array([fixed], "float32"))
-        check_hidden_rows(step.shapes[0], batch.shapes())
-        return only_where(_backend.KERAS, step.position == step.calls, step.mixes[0])
 
-    def _check_place(self, where):
-        raise ValueError(_texts.HIDDEN.format(where=where))
-
-    def _check_labels(self, batch):
-        if batch.labels is not None:
-            raise ValueError(_texts.HIDDEN.format(where="a call with labels"))
+def _only_hidden(where):
+    return (
+        "`ManifoldMixUp` mixes the hidden states of a model while it trains, where labels follow through `MixLoss`. "
+        f"Received: {where}, which has neither several depths nor a step. Mix there with `MixUp(...)`."
+    )
 
 
-def check_hidden_rows(first, now):
+def _check_hidden_rows(first, now):
     """The hidden states of one batch have one number of rows at all depths. Both are lists of shapes."""
     rows = {shape[0] for shape in (first, *now) if isinstance(shape[0], int)}
     if len(rows) > 1:

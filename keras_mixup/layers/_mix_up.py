@@ -1,14 +1,17 @@
 """`MixUp`: the convex combination of Zhang et al."""
 
+from typing import Unpack
+
 import keras
 
-from keras_mixup import _arguments
 from keras_mixup.functional import Mix, draw_weights
-from keras_mixup.layers._base import Argument, MixLayer, serialize
+from keras_mixup.layers._alpha import HasAlpha
+from keras_mixup.layers._argument import LayerOptions, Number, PairingOrName
+from keras_mixup.layers._mix_layer import MixLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
-class MixUp(MixLayer):
+class MixUp(HasAlpha, MixLayer):
     """Blends every sample of a batch with another sample of the same batch, and its labels with it.
 
     `x' = λ·x + (1 - λ)·x[partner]` and `y' = λ·y + (1 - λ)·y[partner]` with λ ~ Beta(alpha, alpha), drawn for each
@@ -23,7 +26,7 @@ class MixUp(MixLayer):
     `pipeline(sample, training=False)` for validation data. It trains by default, and then mixes in `model(x)`,
     `evaluate` and `predict` too; a mixing layer cannot tell.
 
-    For noisy labels, small data and long training; the place to begin. It costs one pass over the batch.
+    Start here. It helps most with noisy labels, small data and long training, and costs one pass over the batch.
 
     Args:
         alpha: Float >= 0, or a schedule of `keras.optimizers.schedules` over the layer's training calls. Both
@@ -77,22 +80,21 @@ class MixUp(MixLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    alpha = Argument(_arguments.check_number)
-
     def __init__(
         self,
-        alpha=0.2,
+        alpha: Number = 0.2,
         *,
-        probability=1.0,
-        same_on_batch=False,
-        pairing="shuffle",
-        num_classes=None,
-        ignore_class=None,
-        dominant=False,
-        seed=None,
-        **layer_kwargs,
+        probability: Number = 1.0,
+        same_on_batch: bool = False,
+        pairing: PairingOrName = "shuffle",
+        num_classes: int | None = None,
+        ignore_class: int | None = None,
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
     ):
         super().__init__(
+            alpha,
             probability=probability,
             same_on_batch=same_on_batch,
             pairing=pairing,
@@ -102,14 +104,6 @@ class MixUp(MixLayer):
             seed=seed,
             **layer_kwargs,
         )
-        self.alpha = alpha
 
-    def draw(self, ops, random, shape):
-        return Mix(*draw_weights(random, shape[:1], self.alpha))
-
-    def get_config(self):
-        return {**super().get_config(), "alpha": serialize(self.alpha)}
-
-    def _check_place(self, where):
-        super()._check_place(where)
-        _arguments.check_no_schedule(where, alpha=self.alpha)
+    def draw(self, batch):
+        return Mix(draw_weights(batch.random, batch.shape[:1], self.alpha))

@@ -1,11 +1,14 @@
-"""What the layers share that paste parts of another sample."""
+"""Base of the layers that paste parts of another sample."""
+
+from typing import Any
 
 import keras
 
 from keras_mixup import _arguments
 from keras_mixup.functional import Mix
-from keras_mixup.layers._base import Argument
-from keras_mixup.layers._mix_up import MixUp
+from keras_mixup.layers._alpha import HasAlpha
+from keras_mixup.layers._argument import Argument, Number
+from keras_mixup.layers._mix_layer import MixLayer
 
 
 def _check_data_format(name, value):
@@ -14,7 +17,7 @@ def _check_data_format(name, value):
     return _arguments.check_choice(name, value, ("channels_last", "channels_first"))
 
 
-class PasteLayer(MixUp):
+class PasteLayer(HasAlpha, MixLayer):
     """Base of the layers that take every element from one of the two samples. See `keras_mixup.CutMix`.
 
     Args:
@@ -22,24 +25,31 @@ class PasteLayer(MixUp):
         axes: `None`, or a tuple of integers: the axes that the parts span, counted from the batch axis 0. By default
             height and width of images, `(batch, height, width, channels)`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for the default of Keras; says where the two are.
-        **options: As for `MixUp`.
+        probability, same_on_batch, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
     """
 
     pastes = True
 
-    def __init__(self, alpha=1.0, *, axes=None, data_format=None, **options):
+    axes = Argument(_arguments.check_axes, count=2)
+    data_format = Argument(_check_data_format)
+
+    def __init__(
+        self,
+        alpha: Number = 1.0,
+        *,
+        axes: tuple[int, ...] | list[int] | None = None,
+        data_format: str | None = None,
+        **options: Any,
+    ):
         super().__init__(alpha, **options)
         self.axes = axes
         self.data_format = data_format
-
-    axes = Argument(_arguments.check_axes, count=2)
-    data_format = Argument(_check_data_format)
 
     def axes_of(self, shape):
         """The axes that the parts span, for inputs of this shape."""
         images = (1, 2) if self.data_format == "channels_last" else (2, 3)
         axes = self.axes or (images if len(shape) == 4 else None)
-        check_span(axes, shape)
+        _check_span(axes, shape)
         return axes
 
     def pasted(self, ops, keep, shape):
@@ -47,16 +57,16 @@ class PasteLayer(MixUp):
         spanned = (0, *self.axes_of(shape))
         return Mix(keep=ops.reshape(keep, [n if axis in spanned else 1 for axis, n in enumerate(shape)]))
 
+    def check_batch(self, batch):
+        super().check_batch(batch)
+        self.axes_of(keras.tree.flatten(batch.inputs)[0].shape)
+
     def get_config(self):
         return {**super().get_config(), "axes": self.axes, "data_format": self.data_format}
 
-    def _check_mixable(self, batch):
-        super()._check_mixable(batch)
-        self.axes_of(keras.tree.flatten(batch.inputs)[0].shape)
 
-
-def check_span(axes, shape):
-    """A box has axes of its own behind the batch axis; those of an image are known."""
+def _check_span(axes, shape):
+    """A box has axes after the batch axis; those of an image are known."""
     if axes is None:
         raise ValueError(
             f"A box spans the height and the width of images, `(batch, height, width, channels)`. Received: inputs of "

@@ -2,44 +2,48 @@
 
 import copy
 import inspect
+from typing import Unpack
 
 import keras
 
 from keras_mixup import _arguments
-from keras_mixup.functional._mix import selected
-from keras_mixup.layers._base import Argument, MixLayer
+from keras_mixup.functional._mix import choose
+from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName
+from keras_mixup.layers._mix_layer import MixLayer
 
 
-def check_members(name, layers, *, base):
-    """A list of mixing layers, none of which has settings of its own."""
+def _members(name, layers):
+    """Checks the mixing layers, none of which has settings of its own, and makes them members."""
     if not isinstance(layers, list | tuple) or not layers:
         raise ValueError(
             f"Invalid value for argument `{name}`: expected a list of mixing layers, such as "
             f"`[MixUp(0.8), CutMix(1.0)]`. Received: {name}={layers!r}."
         )
     for layer in layers:
-        check_member(layer, base)
+        _check_member(layer)
+    for layer in layers:
+        layer.become_member()
     return list(layers)
 
 
-def check_member(layer, base):
+def _check_member(layer):
     """A mixing layer that says only how a sample is mixed."""
-    if not isinstance(layer, base) or layer.num_positions != 1:
+    if not isinstance(layer, MixLayer):
         raise TypeError(
             f"A member must be a mixing layer, such as `MixUp(0.8)` or `CutMix(1.0)`. Received: {type(layer).__name__}."
         )
-    said_by_all = inspect.signature(base.__init__).parameters.values()
-    defaults = {p.name: p.default for p in said_by_all if p.default is not p.empty}
+    parameters = inspect.signature(MixLayer.__init__).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     own = {name: getattr(layer, name) for name, default in defaults.items() if getattr(layer, name) != default}
     if own:
         said = ", ".join(f"{name}={value!r}" for name, value in own.items())
         raise ValueError(
-            f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}). Who is mixed, with "
-            f"whom and what becomes of the labels is the same for all members: `RandomMix([...], {said})`."
+            f"A member says only how a sample is mixed. Received: {type(layer).__name__}({said}).\n"
+            f"Set what holds for all members once: `RandomMix([...], {said})`."
         )
 
 
-def check_probabilities(name, probabilities):
+def _check_probabilities(name, probabilities):
     """Numbers from 0 to 1 of the sum 1; `None` as it is."""
     if probabilities is None:
         return None
@@ -52,21 +56,6 @@ def check_probabilities(name, probabilities):
             f"Received: {name}={probabilities!r}."
         )
     return found
-
-
-def check_counts(layers, probabilities):
-    if probabilities is not None and len(probabilities) != len(layers):
-        raise ValueError(
-            f"`probabilities` must have one number for each of the {len(layers)} members. Received: {probabilities}."
-        )
-
-
-def _members(name, layers):
-    """The layers, of which each mixes in the place of the one that they belong to from now on."""
-    layers = check_members(name, layers, base=MixLayer)
-    for layer in layers:
-        layer.join()
-    return layers
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -85,8 +74,7 @@ class RandomMix(MixLayer):
         probabilities: `None` for equal ones, or a list with the probability of each member; they sum to 1.
         same_on_batch: Boolean, whether one member is drawn for the whole batch, with one λ and one box. Defaults to
             `False`.
-        **options: `probability`, `pairing`, `num_classes`, `ignore_class`, `dominant`, `seed`, and those of every Keras
-            layer; as for `MixUp`.
+        probability, pairing, num_classes, ignore_class, dominant, seed, **layer_kwargs: As for `MixUp`.
 
     Call arguments:
         As for `MixUp`, and what the members ask for.
@@ -107,42 +95,70 @@ class RandomMix(MixLayer):
     ((4, 8, 8, 3), (4, 3))
     """
 
-    def __init__(self, layers, *, probabilities=None, same_on_batch=False, **options):
-        super().__init__(same_on_batch=same_on_batch, **options)
+    layers = Argument(_members)
+    probabilities = Argument(_check_probabilities)
+
+    def __init__(
+        self,
+        layers: list,
+        *,
+        probabilities: list[float] | None = None,
+        same_on_batch: bool = False,
+        probability: Number = 1.0,
+        pairing: PairingOrName = "shuffle",
+        num_classes: int | None = None,
+        ignore_class: int | None = None,
+        dominant: bool = False,
+        seed: int | None = None,
+        **layer_kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(
+            probability=probability,
+            same_on_batch=same_on_batch,
+            pairing=pairing,
+            num_classes=num_classes,
+            ignore_class=ignore_class,
+            dominant=dominant,
+            seed=seed,
+            **layer_kwargs,
+        )
         self.layers = layers
         self.probabilities = probabilities
-        check_counts(self.layers, self.probabilities)
-
-    layers = Argument(_members)
-    probabilities = Argument(check_probabilities)
+        self._check_counts()
 
     @property
     def pastes(self):  # type: ignore[override]
         return all(layer.pastes for layer in self.layers)
 
-    def draw(self, ops, random, shape):
-        number, bound = random.uniform(shape[:1]), 0.0
-        first, *others = [layer._drawn(ops, random, shape) for layer in self.layers]
-        mix = first
+    def draw(self, batch):
+        number, bound = batch.random.uniform(batch.shape[:1]), 0.0
+        mix, *others = [layer.draw_checked(batch) for layer in self.layers]
         for probability, other in zip(self._shares(), others, strict=False):
             bound = bound + probability
-            mix = selected(ops, number >= bound, other, mix)
+            mix = choose(batch.ops, number >= bound, other, mix)
         return mix
 
     def _shares(self):
         """The probabilities of all members."""
-        check_counts(self.layers, self.probabilities)
+        self._check_counts()
         return self.probabilities or [1.0 / len(self.layers)] * len(self.layers)
 
-    def _check_mixable(self, batch):
-        super()._check_mixable(batch)
-        for layer in self.layers:
-            layer._check_mixable(batch._replace(labels=None))
+    def _check_counts(self):
+        if self.probabilities is not None and len(self.probabilities) != len(self.layers):
+            raise ValueError(
+                f"`probabilities` must have one number for each of the {len(self.layers)} members. Received: "
+                f"{self.probabilities}."
+            )
 
-    def _check_place(self, where):
-        super()._check_place(where)
+    def check_batch(self, batch):
+        super().check_batch(batch)
         for layer in self.layers:
-            layer._check_place(where)
+            layer.check_batch(batch._replace(labels=None))
+
+    def check_use(self, where):
+        super().check_use(where)
+        for layer in self.layers:
+            layer.check_use(where)
 
     def get_config(self):
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]

@@ -15,9 +15,16 @@ import keras_mixup
 PACKAGE = pathlib.Path(keras_mixup.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [keras_mixup.CutMix, keras_mixup.FMix, keras_mixup.GridMix, keras_mixup.ManifoldMixUp, keras_mixup.MixUp]
-LAYERS += [keras_mixup.RandomMix]
+LAYERS += [keras_mixup.RandomMix, keras_mixup.SaliencyMix]
 CLASSES = [*LAYERS, keras_mixup.MixLoss, keras_mixup.MixMetric]
-PAIRINGS = [keras_mixup.Nearby, keras_mixup.OtherClass, keras_mixup.SameClass]
+PAIRINGS = [
+    keras_mixup.Local,
+    keras_mixup.Roll,
+    keras_mixup.Shuffle,
+    keras_mixup.Nearby,
+    keras_mixup.OtherClass,
+    keras_mixup.SameClass,
+]
 LOADERS = [keras_mixup.loaders.MixCollate, keras_mixup.loaders.MixMap, keras_mixup.loaders.MixPyDataset]
 REQUIRED = {
     keras_mixup.ManifoldMixUp: {"num_positions": 2},
@@ -27,9 +34,9 @@ REQUIRED = {
 }
 
 # What a module may import of the package: those to the left of it.
-ORDER = ["_backend", "_arguments", "_checks", "_batch_checks", "_texts", "_stack", "_steps", "pairing", "functional"]
-ORDER += ["_grid", "_label_checks", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
-ORDER += ["loaders", "report", "plotting"]
+ORDER = ["_backend", "_arguments", "_random", "_step", "pairing", "functional"]
+ORDER += ["_grid", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
+ORDER += ["loaders", "model_check", "plotting"]
 
 
 def imported(tree):
@@ -107,6 +114,7 @@ loaded()
 """
 
 
+@pytest.mark.processes
 def test_other_packages_are_loaded_only_where_they_are_used():
     """Neither importing the package nor mixing NumPy arrays loads a framework, a loader or Matplotlib.
 

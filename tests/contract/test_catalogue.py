@@ -130,13 +130,14 @@ def test_the_catalogue_is_whole():
     assert names(keras.metrics, keras.metrics.Metric) - BASES <= set(METRICS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss(name):
+def test_every_loss_of_keras_follows_a_mix_or_is_refused(name):
     make, y, prediction, how = LOSSES[name]
     matrix, weight, partner = first_mix()
     y_pred = keras.ops.convert_to_tensor(prediction)
     if how == REFUSED:
-        with pytest.raises(ValueError, match=r"compares the samples of a batch.*pairwise=True"):
+        with pytest.raises(ValueError, match=r"(?s)compares the samples of a batch.*pairwise=True"):
             in_step(lambda: MixLoss(make())(y, y_pred))
         return
 
@@ -151,9 +152,10 @@ def test_loss(name):
     np.testing.assert_allclose(to_numpy(value), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # Keras' confusion matrices on JAX
 @pytest.mark.parametrize("name", METRICS)
-def test_metric(name):
+def test_every_metric_of_keras_follows_a_mix(name):
     make, y = METRICS[name]
     _, weight, partner = first_mix()
     metric, expected = MixMetric(make()), make()

@@ -6,6 +6,7 @@ import places
 import pytest
 import reference
 import tensorflow as tf
+from data import dataset
 
 from keras_mixup import CutMix, MixUp, RandomMix
 from keras_mixup.functional import encode_labels
@@ -22,42 +23,35 @@ OUT_OF_RANGE = {
 }
 
 
-def dataset(x, y):
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
-
-
 def eagerly_without_training(layer, x, y):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, layer(x, y, training=False))
 
 
 def in_map_without_training(layer, x, y):
-    return only(dataset(x, y).map(lambda x, y: layer(x, y, training=False)))
+    return places.only(dataset(x, y, batch=len(x)).map(lambda x, y: layer(x, y, training=False)))
 
 
 def in_dataset_without_training(layer, x, y):
-    return only(layer.mix_dataset(dataset(x, y), training=False))
-
-
-def only(mixed):
-    (element,) = mixed
-    return keras.tree.map_structure(lambda part: part.numpy(), element)
+    return places.only(layer.mix_dataset(dataset(x, y, batch=len(x)), training=False))
 
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 MISSING = {"tensorflow": (), "jax": ("int64", "uint64"), "torch": ("uint64",)}
 MIXING = [places.eager, places.in_map, places.in_parallel_dataset, places.in_numpy]
-PLAIN = [eagerly_without_training, in_map_without_training, in_dataset_without_training]
+PLAIN = [eagerly_without_training]
+PLAIN += [
+    pytest.param(place, marks=pytest.mark.slow) for place in (in_map_without_training, in_dataset_without_training)
+]
 
 
-EVERYWHERE = [("in a mask", place) for place in (places.in_parallel_dataset, *PLAIN)]
+EVERYWHERE = [("in a mask", place) for place in (places.in_parallel_dataset, eagerly_without_training)]
+EVERYWHERE += [pytest.param("in a mask", *place.values, marks=place.marks) for place in PLAIN[1:]]
 EVERYWHERE += [(kind, place) for kind in OUT_OF_RANGE for place in (places.eager, places.in_numpy, places.in_map)]
 
 
 @pytest.mark.parametrize(("kind", "place"), EVERYWHERE, ids=lambda case: getattr(case, "__name__", case))
 def test_an_index_out_of_range_is_an_error_that_shows_both_ranges(kind, place):
     labels, received = OUT_OF_RANGE[kind]
-    if kind == "beyond 32 bits" and keras.backend.backend() == "jax" and "eager" in place.__name__:
-        pytest.skip("JAX has no 64 bits unless they are enabled")
     text = rf"(?s)between 0 and 2 \(num_classes=3\).*Received: {received}.*`y - 1`.*`ignore_class=255`"
 
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=text):
@@ -117,6 +111,7 @@ def test_an_ignored_class_needs_classes():
         MixUp(ignore_class=255)
 
 
+@pytest.mark.slow
 def test_an_empty_batch_has_no_indices_out_of_range():
     empty = np.zeros((0,), "int32")
 
@@ -127,26 +122,17 @@ def test_an_empty_batch_has_no_indices_out_of_range():
     assert y.shape == (0, 3)
 
 
+@pytest.mark.compiled
 def test_what_is_compiled_by_xla_cannot_tell_and_gives_rows_of_zeros():
     """As documented: values are not known there. PyTorch refuses indices that are too large by itself."""
     labels = np.array([0, 1, -1, 255, 1], "int32")[: 3 if keras.backend.backend() == "torch" else None]
 
-    y = compiled(lambda y: encode_labels(y, CLASSES, ignore_class=1))(keras.ops.convert_to_tensor(labels))
+    y = places.compiled_function(lambda y: encode_labels(y, CLASSES, ignore_class=1))(
+        keras.ops.convert_to_tensor(labels)
+    )
 
     wanted = np.eye(256)[labels][:, :CLASSES] * (labels != 1)[:, None] * (labels >= 0)[:, None]
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(y), wanted)
-
-
-def compiled(function):
-    if keras.backend.backend() == "tensorflow":
-        return tf.function(function, jit_compile=True)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    import torch
-
-    return torch.compile(function, backend="eager")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch has a device without memory")

@@ -23,8 +23,9 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
-def test_docstring_examples(module):
+def test_every_docstring_example_gives_what_it_says(module):
     """Each gives what it says, on this backend."""
     results = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
 
@@ -32,8 +33,9 @@ def test_docstring_examples(module):
     assert not results.failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.strip().splitlines()[-1][:40])
-def test_readme_blocks(block, tmp_path, monkeypatch, capsys):
+def test_every_block_of_readme_runs_by_itself(block, tmp_path, monkeypatch, capsys):
     """Each block runs by itself, as it is pasted; one that is for another backend says so in its first line."""
     wanted = re.match(r"# KERAS_BACKEND=(\w+)", block)
     if wanted and wanted[1] != keras.backend.backend():
@@ -61,7 +63,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
-def test_stored_notebook(notebook):
+def test_the_stored_notebook_holds_its_outputs_and_no_error(notebook):
     """Its outputs are saved, hold no error or warning, and no path of a machine."""
     text = notebook.read_text()
     cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]

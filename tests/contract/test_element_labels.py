@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from places import PLACES, eager, in_fit, in_map, in_numpy
 
-from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
+from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix, SaliencyMix
 
 ROWS, SIZE, CLASSES = 4, 8, 5
 MASKS = np.random.default_rng(0).integers(0, CLASSES, size=(ROWS, SIZE, SIZE))
@@ -17,6 +17,7 @@ LAYERS = {
     "CutMix": CutMix,
     "FMix": FMix,
     "GridMix": GridMix,
+    "SaliencyMix": SaliencyMix,
     "RandomMix": lambda **options: RandomMix([MixUp(0.8), CutMix(1.0)], **options),
 }
 WITH_LABELS = [place for place in PLACES if place is not in_fit]
@@ -64,6 +65,7 @@ def test_labels_of_samples_beside_a_mask_follow_by_the_share():
     assert (np.diag(y["eye"]) <= share + 1e-6).all()  # pixels of one class look alike whoever owns them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [eager, in_map])
 def test_weights_of_masks_are_those_of_the_owners(place):
     weights = np.arange(1.0, ROWS + 1, dtype="float32")

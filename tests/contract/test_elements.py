@@ -11,6 +11,8 @@ import pytest
 from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixMetric, MixUp, RandomMix, check, training_step
 from keras_mixup.functional import Mix
 
+pytestmark = pytest.mark.slow
+
 ROWS = 6
 L, M = keras.losses, keras.metrics
 SHARP = 40.0  # softmax of such scores is one-hot
@@ -19,7 +21,8 @@ SHARP = 40.0  # softmax of such scores is one-hot
 class Vertical(MixLayer):
     """Pastes the lower half."""
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, shape = batch.ops, batch.shape
         keep = ops.reshape(ops.arange(shape[1]) < shape[1] // 2, (1, -1) + (1,) * (len(shape) - 2))
         return Mix(keep=ops.broadcast_to(keep, (shape[0], shape[1]) + (1,) * (len(shape) - 2)))
 
@@ -177,7 +180,7 @@ REGRESSIONS += [
 
 
 @pytest.mark.parametrize(("case", "name", "weights"), REGRESSIONS)
-def test_regression_of_each_element(case, name, weights):
+def test_a_regression_of_each_element_follows_the_owners(case, name, weights):
     """An autoencoder that gives back what it was shown, whatever axis its loss averages over."""
     w = np.linspace(0.2, 2, ROWS) if weights else None
     options, x, read = {}, images(8, 4), strided(1)
@@ -220,7 +223,9 @@ def test_time_steps_at_half_the_rate(one_hot):
 def test_waves_with_a_label_for_each_sample_in_time():
     """`(batch, time)` in, `(batch, time, classes)` out."""
     x = np.broadcast_to(np.arange(ROWS, dtype="float32")[:, None], (ROWS, 8)).copy()
-    read = lambda x: keras.ops.one_hot(keras.ops.cast(keras.ops.round(x), "int32"), ROWS)
+
+    def read(x):
+        return keras.ops.one_hot(keras.ops.cast(keras.ops.round(x), "int32"), ROWS)
 
     logs = train(CutMix(1.0, axes=(1,), seed=0), x, read, classes(8), MixLoss(L.SparseCategoricalCrossentropy(True)))
 
@@ -250,7 +255,9 @@ def test_an_argument_settles_what_cannot_be_told(x, axes):
 
 def test_an_autoencoder_with_a_flat_output_and_channels():
     x = np.random.default_rng(0).normal(size=(ROWS, 4, 4, 3)).astype("float32")
-    read = lambda x: keras.ops.reshape(x, (-1, 48)) / SHARP
+
+    def read(x):
+        return keras.ops.reshape(x, (-1, 48)) / SHARP
 
     with pytest.raises(ValueError, match="by='element'"):
         train(LAYERS["CutMix"](), x, read, x.reshape(ROWS, -1), MixLoss("mse"))
@@ -272,7 +279,10 @@ def test_dense_labels_whose_place_cannot_be_told_are_refused(case, one_hot):
     size, sizes, _ = UNCLEAR[case]
     y = np.eye(ROWS)[classes(*sizes)] if one_hot else classes(*sizes)
     loss = L.CategoricalCrossentropy(True) if one_hot else L.SparseCategoricalCrossentropy(True)
-    crop = lambda x: x[:, : sizes[0], : sizes[1]]
+
+    def crop(x):
+        return x[:, : sizes[0], : sizes[1]]
+
     received = rf"Received: parts pasted in inputs of shape \({ROWS}, {size[0]}, {size[1]}, any\)"
 
     with pytest.raises(ValueError, match=rf"cannot tell.*{received}.*\nOptions: `MixLoss\(..., by='element'\)`"):
@@ -286,7 +296,9 @@ def test_dense_labels_whose_place_cannot_be_told_are_refused(case, one_hot):
 @pytest.mark.parametrize("size", [(8, 6), (ROWS, ROWS), (4, 4)])
 def test_labels_of_whole_images_follow_by_sample(shape, size):
     y = np.arange(ROWS).reshape(shape)
-    mean = lambda x: keras.ops.mean(x, axis=(1, 2)) * 4 / SHARP
+
+    def mean(x):
+        return keras.ops.mean(x, axis=(1, 2)) * 4 / SHARP
 
     layer = LAYERS["CutMix"]()
     loss = MixLoss(L.SparseCategoricalCrossentropy(True))
@@ -392,7 +404,10 @@ def test_metrics_of_elements_know_a_model_that_is_right(name, step, weights):
     make, kind = METRICS[name]
     x, sizes = images(8, 4), (8 // step, 4 // step)
     y = classes(*sizes)
-    thin = lambda x: strided(step, step)(x) / SHARP
+
+    def thin(x):
+        return strided(step, step)(x) / SHARP
+
     read = {
         "scores": thin, "one-hot": thin,
         "ids": lambda x: keras.ops.cast(keras.ops.argmax(thin(x), -1), "float32") / SHARP,

@@ -5,20 +5,17 @@ import numpy as np
 import places
 import pytest
 import reference
+from data import EYE, IMAGES, ROWS, check_images, to_numpy
 
-from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixUp, RandomMix
+from keras_mixup import CutMix, FMix, GridMix, MixLayer, MixLoss, MixUp, RandomMix, SaliencyMix
 from keras_mixup.functional import Mix
-
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
-to_numpy = keras.ops.convert_to_numpy
 
 
 class Halves(MixLayer):
-    """The right half of the partner: a mix of one's own, as README writes one."""
+    """The right half of the partner: a mix as README writes one."""
 
-    def draw(self, ops, random, shape):
+    def draw(self, batch):
+        ops, shape = batch.ops, batch.shape
         column = ops.reshape(ops.arange(shape[2]), (1, 1, -1, 1))
         return Mix(keep=ops.broadcast_to(column < shape[2] // 2, (shape[0], 1, shape[2], 1)))
 
@@ -28,28 +25,18 @@ LAYERS = {
     "CutMix": lambda **options: CutMix(1.0, **options),
     "FMix": lambda **options: FMix(1.0, **options),
     "GridMix": lambda **options: GridMix(1.0, **options),
+    "SaliencyMix": lambda **options: SaliencyMix(1.0, **options),
     "RandomMix": lambda **options: RandomMix([MixUp(0.8), CutMix(1.0)], **options),
     "RandomMix of pastes": lambda **options: RandomMix(
         [CutMix(1.0), GridMix(1.0)], probabilities=[0.3, 0.7], **options
     ),
-    "one's own": lambda **options: Halves(**options),
+    "Halves": lambda **options: Halves(**options),
 }
 
 
 @pytest.fixture(params=LAYERS)
 def make(request):
     return LAYERS[request.param]
-
-
-def check_images(x, M):
-    """Every element is the original's, the partner's or their blend by λ, and their mean share is λ."""
-    weight, other = np.diag(M)[:, None, None, None], IMAGES[reference.partners(M)]
-    own, pasted = np.isclose(x, IMAGES, atol=1e-6), np.isclose(x, other, atol=1e-6)
-    blended = np.isclose(x, weight * IMAGES + (1 - weight) * other, atol=1e-5)
-    assert (own | pasted | blended).all()
-    paste = ~blended.all(axis=(1, 2, 3))
-    np.testing.assert_allclose(own.mean(axis=(1, 2, 3))[paste], np.diag(M)[paste], atol=1e-6)
-    return paste
 
 
 SHARED = {"same_on_batch": True, "dominant": True}
@@ -95,6 +82,7 @@ def test_one_seed_draws_the_same_everywhere(make, place, request):
     np.testing.assert_allclose(M_there, M, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_only_training_mixes_and_predictions_never_do(make):
     layer = make()
     model = keras.Sequential([keras.Input(IMAGES.shape[1:]), layer])
@@ -105,7 +93,7 @@ def test_only_training_mixes_and_predictions_never_do(make):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
-def test_dtypes(make, policy):
+def test_every_layer_computes_in_the_dtype_of_its_policy(make, policy):
     x, M = make(seed=0, dtype=policy)((IMAGES * 255).astype("uint8"), EYE, training=True)
 
     wanted = keras.dtype_policies.get(policy).compute_dtype
@@ -114,8 +102,9 @@ def test_dtypes(make, policy):
     assert keras.backend.standardize_dtype(M.dtype) in ("float32", "float64")
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_goes_on(make, tmp_path):
-    if make is LAYERS["one's own"]:
+    if make is LAYERS["Halves"]:
         pytest.skip("a class of these tests, which is not registered")
     layers = [keras.Input(IMAGES.shape[1:]), make(), keras.layers.Flatten(), keras.layers.Dense(ROWS)]
     model = keras.Sequential(layers)
@@ -131,7 +120,7 @@ def test_it_is_saved_and_goes_on(make, tmp_path):
 
 
 def test_a_schedule_is_followed_in_the_model(make):
-    if make is LAYERS["one's own"] or "RandomMix" in make.__code__.co_names:
+    if make is LAYERS["Halves"] or "RandomMix" in make.__code__.co_names:
         pytest.skip("has no alpha of its own")
     layer = make(seed=0)
     layer.alpha = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.0, 1.0])

@@ -1,18 +1,17 @@
 """Labels of every kind, and their weights, in every pipeline, against the oracle."""
 
-import keras
 import numpy as np
+import places
 import pytest
 import reference
-import tensorflow as tf
+from data import EYE, ROWS
 
 from keras_mixup import MixUp
 
-ROWS, CLASSES = 8, 4
+CLASSES = 4
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.uniform(0.2, 2, ROWS).astype("float32")
 NUMBERS = RNG.normal(size=ROWS).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
 INDICES = np.arange(ROWS) % CLASSES
 STEPS = RNG.integers(0, CLASSES, (ROWS, ROWS))  # as many steps as rows
 
@@ -33,28 +32,7 @@ KINDS = {
 }
 
 
-def in_map(layer, *batch):
-    return read(dataset(*batch).map(lambda *batch: layer(*batch, training=True)))
-
-
-def in_mix_dataset(layer, *batch):
-    return read(layer.mix_dataset(dataset(*batch), num_parallel_calls=2))
-
-
-def in_numpy(layer, *batch):
-    """As `grain`, `PyDataset` and the workers of a `DataLoader` call it."""
-    return layer.mix_numpy(*batch, seed=0)
-
-
-def dataset(*batch):
-    return tf.data.Dataset.from_tensor_slices(batch).batch(ROWS)
-
-
-def read(mixed):
-    return keras.tree.map_structure(lambda x: x.numpy(), next(iter(mixed)))
-
-
-LOADERS = [in_map, in_mix_dataset, in_numpy]
+LOADERS = [places.in_map, places.in_parallel_dataset, places.in_numpy]
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])

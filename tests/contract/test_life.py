@@ -12,15 +12,16 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from data import BACKEND, to_numpy
 
 from keras_mixup import MixLoss, MixMetric, MixUp, RandomMix
 
-BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS, EPOCHS = 6, 4, 4
 EYE = np.eye(ROWS, dtype="float32")
 DATA = np.tile(EYE, (STEPS, 1))
 MARKS = np.random.default_rng(0).normal(size=(ROWS, ROWS)).astype("float32")
-to_numpy = keras.ops.convert_to_numpy
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -80,12 +81,13 @@ def train_with_backup(folder, schedule, save_freq, dies_after):
 
 def in_new_process(folder, schedule, save_freq, dies_after):
     code = f"import test_life; test_life.train_with_backup({str(folder)!r}, {schedule}, {save_freq!r}, {dies_after})"
-    here = pathlib.Path(__file__).parent
-    run = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the helpers, too
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.returncode == (7 if dies_after else 0), run.stderr
     return json.loads((folder / "record.json").read_text())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("save_freq", "schedule"), [("epoch", True), (3, False)])
 def test_a_killed_run_goes_on_where_its_backup_stopped(save_freq, schedule, tmp_path):
     """In a new process, bit for bit: the mixes of all steps, and after whole epochs the weights at the end."""

@@ -4,13 +4,15 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import to_numpy
 
 from keras_mixup import CutMix, MixLoss, MixMetric, MixUp, training_step
+
+pytestmark = pytest.mark.slow
 
 BATCH, TIME, CLASSES = 8, 4, 3
 RNG = np.random.default_rng(0)
 L = keras.losses
-to_numpy = keras.ops.convert_to_numpy
 X = RNG.normal(size=(BATCH, TIME, 5)).astype("float32")
 Y = RNG.integers(0, CLASSES, (BATCH, TIME))
 VOID = np.where(RNG.uniform(size=Y.shape) < 0.6, 255, Y)
@@ -125,7 +127,10 @@ def test_masked_models_with_weights_train(how, weights):
 
 def test_a_loss_of_one_on_every_valid_step_is_one():
     """The mean over both masks is one by the shares."""
-    ones = lambda y, p: keras.ops.ones_like(p[..., 0])
+
+    def ones(y, p):
+        return keras.ops.ones_like(p[..., 0])
+
     model, x = dense_model(None, masked=True), padded()
 
     with training_step():
@@ -207,7 +212,10 @@ def test_weights_of_samples_never_run_along_time(one_hot, mixed):
 @pytest.mark.parametrize("pairwise", [True, False])
 def test_a_value_for_each_element_and_weights_of_samples(pairwise):
     """A function that averages over nothing."""
-    square = lambda y, p: keras.ops.square(y - p)
+
+    def square(y, p):
+        return keras.ops.square(y - p)
+
     x, y = RNG.normal(size=(BATCH, 5)).astype("float32"), RNG.normal(size=(BATCH, 3)).astype("float32")
     model = keras.Sequential([keras.Input((5,)), MixUp(1.0, seed=0), keras.layers.Dense(3)])
     model.compile(keras.optimizers.SGD(0.0), MixLoss(square, pairwise=pairwise))
@@ -225,7 +233,7 @@ def test_a_value_for_each_element_and_weights_of_samples(pairwise):
 
 
 @pytest.mark.parametrize("weights", [0.5, np.float32(0.5)])
-def test_one_weight_for_all(weights):
+def test_one_weight_counts_for_all_samples(weights):
     model, loss = dense_model(None), MixLoss(L.SparseCategoricalCrossentropy(True))
     with training_step():
         p = model(X, training=True)
@@ -281,7 +289,7 @@ def test_labels_that_do_not_fit_the_loss_say_so():
 
 def test_what_compares_samples_is_refused_at_once():
     for pairwise in (None, False):
-        with pytest.raises(ValueError, match=r"compares the samples of a batch.*pairwise=True"):
+        with pytest.raises(ValueError, match=r"(?s)compares the samples of a batch.*pairwise=True"):
             MixLoss(L.Circle(), pairwise=pairwise)
     assert MixLoss(L.Circle(), pairwise=True).name == "circle"
     for metric in (keras.metrics.R2Score(num_regressors=2), keras.metrics.PearsonCorrelation(axis=0)):
@@ -298,14 +306,16 @@ def test_what_follows_already_is_not_wrapped_again():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others know every size")
 def test_labels_of_an_unknown_last_axis():
-    """Of a generator: a loss of one's own must say whether they are class indices, Keras' sparse loss refuses them."""
+    """Of a generator: a custom loss must say whether they are class indices, Keras' sparse loss refuses them."""
     import tensorflow as tf
 
     x, y = RNG.normal(size=(BATCH, 5)).astype("float32"), Y[:, :1]
     spec = tf.TensorSpec((BATCH, 5)), tf.TensorSpec((BATCH, None), tf.int64)
     dataset = tf.data.Dataset.from_generator(lambda: iter([(x, y)]), output_signature=spec)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(1))
-    own = lambda y, p: L.sparse_categorical_crossentropy(y[:, 0], p, from_logits=True)
+
+    def own(y, p):
+        return L.sparse_categorical_crossentropy(y[:, 0], p, from_logits=True)
 
     def fit(loss):
         model = keras.Sequential([keras.Input((5,)), MixUp(1.0, seed=0), keras.layers.Dense(CLASSES)])

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import pytest
 import reference
-from places import Recorder
+from data import BACKEND
+from models import Recorder
 
 from keras_mixup import ManifoldMixUp, MixLoss, MixMetric, MixUp, training_step
 
-BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS = 6, 2
 ROWS_OF_STEPS = [slice(i * ROWS, (i + 1) * ROWS) for i in range(STEPS)]
 RNG = np.random.default_rng(0)
@@ -92,8 +94,13 @@ def functional():
     """Two inputs mixed by the same draw, two outputs with their own losses and weights."""
     inputs = {"a": keras.Input((4, 5), name="a"), "b": keras.Input((1,), name="b")}
     outputs = {"class": dense(3, name="class"), "number": dense(1, name="number")}
-    joined = lambda x: keras.layers.Concatenate()([keras.layers.Flatten()(x["a"]), x["b"]])
-    head = lambda x: {name: layer(joined(x)) for name, layer in outputs.items()}
+
+    def joined(x):
+        return keras.layers.Concatenate()([keras.layers.Flatten()(x["a"]), x["b"]])
+
+    def head(x):
+        return {name: layer(joined(x)) for name, layer in outputs.items()}
+
     return TwoOutputs(
         keras.Model(inputs, head(mixup()(inputs))),
         keras.Model(inputs, {k: keras.layers.Identity()(v) for k, v in inputs.items()}),
@@ -173,7 +180,7 @@ def fit(case, **options):
 
 
 def loop(case):
-    """A loop of one's own, compiled where the framework compiles functions."""
+    """A custom loop, compiled where the framework compiles functions."""
     losses = [float(loss) for loss in LOOPS[BACKEND](case.model, case.loss, batches(case))]
     return means(losses)
 
@@ -280,7 +287,7 @@ def test_every_step_has_the_loss_of_the_oracle(kind, mode, quick_torch_compile, 
     case = kind()
 
     if mode == "loop" and isinstance(case.loss, dict):
-        pytest.skip("a loop of one's own adds its losses by hand")
+        pytest.skip("a custom loop adds its losses by hand")
 
     losses = MODES[mode](case)
 
@@ -493,7 +500,9 @@ class TestTorchCheckpoint:
             def call(self, x, training=None):
                 import torch
 
-                forward = lambda x: self.head(self.mix(x, training=training))
+                def forward(x):
+                    return self.head(self.mix(x, training=training))
+
                 return torch.utils.checkpoint.checkpoint(forward, x, use_reentrant=False)
 
             def train_step(self, data):

@@ -7,6 +7,8 @@ import reference
 
 from keras_mixup import CutMix, FMix, MixLoss, MixMetric, MixUp, RandomMix
 
+pytestmark = pytest.mark.slow
+
 ROWS, CLASSES = 8, 3
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(ROWS, 6, 5, 2)).astype("float32")

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from keras_mixup import MixLoss, MixUp, _steps, training_step
+from keras_mixup import MixLoss, MixUp, _step, training_step
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 100))
 
@@ -151,7 +153,7 @@ def models():
 @hypothesis.settings(max_examples=EXAMPLES, deadline=None)
 @hypothesis.given(st.lists(INSTRUCTIONS, min_size=2, max_size=14))
 def test_a_loss_follows_the_right_mix_or_raises(models, instructions):
-    _steps.forget()
+    _step.forget()
     program = Program(models)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a block without its loss warns

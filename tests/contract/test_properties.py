@@ -7,12 +7,15 @@ import pickle
 import hypothesis
 import keras
 import numpy as np
+import pytest
 import reference
 import tensorflow as tf
+from data import to_numpy
 from hypothesis import strategies as st
-from places import to_numpy
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("KERAS_MIXUP_EXAMPLES", 12))
 CLASSES = 3

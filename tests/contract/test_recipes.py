@@ -4,17 +4,13 @@ import keras
 import numpy as np
 import pytest
 import reference
+from data import EYE, IMAGES, ROWS, to_numpy
 
 from keras_mixup import CutMix, MixLoss, MixUp, RandomMix
 
-ROWS = 8
-IMAGES = np.random.default_rng(0).uniform(size=(ROWS, 12, 10, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
-to_numpy = keras.ops.convert_to_numpy
-
 
 class TestRecipes:
-    def test_big_vision(self):
+    def test_the_recipe_of_big_vision_pairs_neighbours_by_one_dominant_weight(self):
         x, M = MixUp(0.2, same_on_batch=True, dominant=True, pairing="roll").mix_numpy(IMAGES, EYE, seed=0)
 
         weight = M[0, 0]
@@ -32,6 +28,7 @@ class TestRecipes:
         expected = reference.paired_loss(M, reference.softmax_crossentropy, 0.9 * EYE + 0.1 / ROWS, logits)
         assert float(smooth(M, logits)) == pytest.approx(expected.mean(), rel=1e-5)
 
+    @pytest.mark.slow
     def test_regmixup_has_a_clean_and_a_mixed_loss(self):
         inputs, network = keras.Input((ROWS,)), keras.layers.Dense(ROWS, kernel_initializer="identity")
         model = keras.Model(inputs, {"clean": network(inputs), "mixed": network(MixUp(10.0, seed=0)(inputs))})

@@ -7,16 +7,17 @@ import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from data import BACKEND
 
 from keras_mixup import MixUp
 
+pytestmark = pytest.mark.slow
+
 EYE = np.eye(32, dtype="float32")
 ENGINES = pathlib.Path(__file__).parents[1] / "engines"
-BACKEND = keras.backend.backend()
 
 
 def run(engine, *arguments):
@@ -42,8 +43,9 @@ def check_mixed_once(labels):
         np.testing.assert_array_equal(np.sort(samples), np.arange(len(labels)))
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="an engine of TensorFlow")
-def test_mirrored_strategy():
+def test_replicas_of_a_mirrored_strategy_draw_their_own_mixes():
     """Each replica draws its own mix, and its labels follow: the loss of the identity is 0."""
     first, second = run("mirrored"), run("mirrored")
 
@@ -59,8 +61,9 @@ def test_mirrored_strategy():
         assert first[repeated] == second[repeated]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "torch", reason="an engine of PyTorch")
-def test_distributed_data_parallel(tmp_path):
+def test_ranks_of_distributed_data_parallel_draw_their_own_mixes(tmp_path):
     """Ranks draw differently although their layers, and the state that is sent around, are the same."""
     ranks = run("distributed_data_parallel", tmp_path / "first")
 
@@ -92,8 +95,10 @@ class TestService:
     def batches(self):
         return tf.data.Dataset.range(16).map(lambda index: (index, tf.gather(self.ROWS, index)))
 
-    def test_mixed_behind_it(self):
-        rows = lambda dataset: dataset.map(lambda index, rows: (rows, rows))
+    def test_a_mix_after_the_service_mixes_each_sample_once(self):
+        def rows(dataset):
+            return dataset.map(lambda index, rows: (rows, rows))
+
         mixup = MixUp(1.0, dominant=True, seed=0)
 
         epochs = mixed_by_service(rows(self.batches()), after=mixup.mix_dataset)
@@ -102,10 +107,12 @@ class TestService:
             check_mixed_once(labels)
         check_draws(*[[labels.max(axis=1)] for labels in epochs])
 
-    def test_mixed_by_its_workers(self):
+    def test_workers_of_the_service_mix_by_the_number_of_the_batch(self):
         """The number of the batch is the seed, so that no two of them draw the same, and runs repeat."""
         mixup = MixUp(1.0, dominant=True, seed=0)
-        mix = lambda index, rows: mixup(rows, rows, training=True, seed=index)
+
+        def mix(index, rows):
+            return mixup(rows, rows, training=True, seed=index)
 
         runs = [mixed_by_service(self.batches(), before=lambda dataset: dataset.map(mix)) for _ in range(2)]
 
@@ -135,6 +142,7 @@ SHARDED = [
 ]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(BACKEND != "jax", reason="an engine of JAX")
 class TestShards:
     @staticmethod

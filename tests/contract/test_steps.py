@@ -2,17 +2,18 @@
 
 import functools
 import gc
-import os
 import threading
 import weakref
 
 import keras
 import numpy as np
 import pytest
+from data import number
 
-from keras_mixup import MixLoss, MixMetric, MixUp, _steps, training_step
+from keras_mixup import MixLoss, MixMetric, MixUp, training_step
+from keras_mixup._step import _running
+from keras_mixup._step._record import Record
 
-BACKEND = os.environ["KERAS_BACKEND"]
 X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
 Y = np.arange(8) % 3
 
@@ -20,7 +21,7 @@ Y = np.arange(8) % 3
 NOTHING_TO_FOLLOW = pytest.mark.filterwarnings("ignore:.*found no mix to follow")
 
 
-@pytest.fixture(params=["eager", "compiled"])
+@pytest.fixture(params=["eager", pytest.param("compiled", marks=pytest.mark.slow)])
 def how(request):
     """Compile options for both ways of running a step."""
     return {"run_eagerly": request.param == "eager"}
@@ -51,10 +52,7 @@ def count(caught, text):
     return sum(text in str(warning.message) for warning in caught)
 
 
-def number(x):
-    return float(keras.ops.convert_to_numpy(x))
-
-
+@pytest.mark.slow
 class TestStrayMixes:
     @NOTHING_TO_FOLLOW
     def test_a_model_without_the_layer_after_one_with_it(self, how):
@@ -136,8 +134,9 @@ class TestStrayMixes:
         assert losses[0] == pytest.approx(plain_loss(build(how, mix=False)), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestPasses:
-    """Clean and mixed passes in one step, by a `train_step` of one's own."""
+    """Clean and mixed passes in one step, by a custom `train_step`."""
 
     def run(self, how, train_step):
         class Custom(keras.Model):
@@ -175,7 +174,7 @@ class TestPasses:
             model.student(x, training=False)
             return loss_fn(y, y_pred)
 
-        with pytest.raises(RuntimeError, match=r"both with training=True and without.*training_step"):
+        with pytest.raises(RuntimeError, match=r"(?s)both with training=True and without.*training_step"):
             self.run(how, ambiguous)
 
         def told(model, x, y, y_pred):
@@ -192,13 +191,14 @@ class TestPasses:
         assert self.run(how, told) == pytest.approx(train(build(how)) + clean, rel=1e-5)
 
 
+@pytest.mark.slow
 class TestSeveralMixes:
     def test_two_layers_in_one_step_are_refused_with_the_ways_out(self, how):
         layers = [MixUp(1.0, name="first"), MixUp(1.0, name="second"), keras.layers.Dense(3)]
         model = keras.Sequential([keras.Input((5,)), *layers])
         model.compile("sgd", MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True)), **how)
 
-        with pytest.raises(RuntimeError, match=r"'first', 'second'.*RandomMix.*mix_dataset.*layer='first'"):
+        with pytest.raises(RuntimeError, match=r"(?s)'first', 'second'.*RandomMix.*mix_dataset.*layer='first'"):
             train(model)
 
     def test_one_layer_on_two_branches_is_refused(self, how):
@@ -208,7 +208,7 @@ class TestSeveralMixes:
         model = keras.Model([a, b], outputs)
         model.compile("sgd", MixLoss(keras.losses.SparseCategoricalCrossentropy(from_logits=True)), **how)
 
-        with pytest.raises(RuntimeError, match=r"'shared' mixed 2 times.*mix_dataset.*training_step"):
+        with pytest.raises(RuntimeError, match=r"(?s)'shared' mixed 2 times.*mix_dataset.*training_step"):
             model.fit([X, X], Y, verbose=0)
 
     def test_a_layer_in_time_distributed_is_refused(self, how):
@@ -287,6 +287,7 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions[0])
 
+    @pytest.mark.slow
     @NOTHING_TO_FOLLOW
     def test_a_mix_of_a_callback_is_not_followed_by_the_training(self, how):
         layer, model = MixUp(1.0), build(how, mix=False, metrics=False)
@@ -298,6 +299,7 @@ class TestLoopsByHand:
         with pytest.raises(RuntimeError, match="outside a training step"):
             model.loss(Y, model(X))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["subclassed", "own layer", "another line"])
     def test_a_loop_without_a_block_is_refused_whatever_calls_the_layer(self, kind):
         class Block(keras.layers.Layer):
@@ -335,8 +337,13 @@ class TestLoopsByHand:
 
     def test_blocks_nest_and_end_with_an_error(self):
         model = build()
-        widen = lambda y: keras.ops.matmul(y, np.ones((3, 5), "float32"))
-        twice = lambda x: model(widen(model(x, training=True)), training=True)
+
+        def widen(y):
+            return keras.ops.matmul(y, np.ones((3, 5), "float32"))
+
+        def twice(x):
+            return model(widen(model(x, training=True)), training=True)
+
         with pytest.raises(RuntimeError, match="mixed 2 times"), training_step():
             model.loss(Y, twice(X))
         with training_step():
@@ -346,8 +353,8 @@ class TestLoopsByHand:
             loss = model.loss(Y, outer)
 
         assert number(inner) != number(loss)
-        assert not _steps._steps.blocks
-        assert not _steps._open
+        assert not _running.blocks.open
+        assert not _running.steps
 
 
 class TestBlocksInTheWrongPlace:
@@ -359,6 +366,7 @@ class TestBlocksInTheWrongPlace:
         with pytest.raises(RuntimeError, match=text), training_step():
             model.loss(Y, predictions)
 
+    @pytest.mark.slow
     def test_a_forward_pass_that_is_compiled_alone_is_refused_from_its_second_call_on(self):
         model = build()
         forward = compiled(model)
@@ -391,6 +399,7 @@ class TestBlocksInTheWrongPlace:
 
         assert number(loss) == pytest.approx(plain_loss(model), rel=1e-5)
 
+    @pytest.mark.slow
     def test_a_clean_pass_of_a_teacher_in_the_block_does_not_hide_the_mix_around_it(self, how):
         teacher = build(name="teacher_mix")
 
@@ -406,6 +415,7 @@ class TestBlocksInTheWrongPlace:
         with pytest.raises(RuntimeError, match="'mix' mixed in the step around"):
             model.train_on_batch(X, Y)
 
+    @pytest.mark.slow
     def test_a_loss_in_a_test_step_inside_a_training_step_is_refused(self, how):
         class Nested(Own):
             def test_step(self, y, y_pred):
@@ -451,6 +461,7 @@ class TestBlocksInTheWrongPlace:
         assert "'mix' mixed outside one" in raised[0]
 
 
+@pytest.mark.slow
 class TestStepsOfOtherForms:
     """A `train_step` is known by its model, not by the names in it."""
 
@@ -495,6 +506,7 @@ class TestStepsOfOtherForms:
         assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestResultsReadTooEarly:
     """Reading the metrics of a model ends its step; a loss that comes later raises."""
 
@@ -563,6 +575,7 @@ class TestResultsReadTooEarly:
         assert losses == expected
 
 
+@pytest.mark.slow
 class TestModelsThatOverrideMetrics:
     """They do not ask the layer for its metric, so nothing tells it that a step is over."""
 
@@ -637,6 +650,7 @@ class TestModelsThatOverrideMetrics:
         assert followed.name
 
 
+@pytest.mark.slow
 class TestBuilding:
     """Keras runs a model on placeholders to learn shapes; that is no pass of a step."""
 
@@ -678,6 +692,7 @@ class TestBuilding:
         assert number(loss) == pytest.approx(train(build()), rel=1e-5)
 
 
+@pytest.mark.slow
 class TestMixesThatNoLossFollows:
     """The mistake of everyone who only puts the layer in: blended inputs, hard labels."""
 
@@ -710,7 +725,7 @@ class TestMixesThatNoLossFollows:
     def test_a_block_without_its_loss_warns(self):
         model = build()
 
-        text = "'mix' mixed its inputs inside of a .* no `MixLoss` was called in it"
+        text = "'mix' mixed its inputs in a .* no `MixLoss` was called in it"
         with pytest.warns(UserWarning, match=text), training_step():
             predictions = model(X, training=True)
 
@@ -726,7 +741,7 @@ class TestMixesThatNoLossFollows:
         with pytest.raises(RuntimeError, match="'mix' mixed outside one"):
             model.loss(Y, predictions)
 
-    def test_a_loss_behind_its_block_in_a_step_follows(self, how):
+    def test_a_loss_after_its_block_in_a_step_follows(self, how):
         """Within one `train_step` it is clear which mix is meant."""
 
         class Behind(Own):
@@ -828,6 +843,7 @@ class WithoutTraining(Own):
         return self.head(self.mix(x))
 
 
+@pytest.mark.slow
 class TestLossesThatMeetNoMix:
     def fit(self, model, how, loss=None):
         model.compile(keras.optimizers.SGD(0.0), loss or build().loss, **how)
@@ -836,14 +852,16 @@ class TestLossesThatMeetNoMix:
     def test_a_model_that_does_not_take_training_is_told(self, how):
         model = WithoutTraining(None)
 
-        with pytest.warns(UserWarning, match=r"'mix' was called .* without being told.*training=training") as caught:
+        with pytest.warns(
+            UserWarning, match=r"(?s)'mix' was called .* without being told.*training=training"
+        ) as caught:
             loss = self.fit(model, how)
 
         assert loss == pytest.approx(plain_loss(model), rel=1e-5)
         assert count(caught, "without being told") == 1
         assert count(caught, "found no mix") == 0
 
-    def test_also_without_a_mixloss(self, how):
+    def test_a_model_that_does_not_take_training_is_told_without_a_mixloss_too(self, how):
         with pytest.warns(UserWarning, match="without being told"):
             self.fit(WithoutTraining(None), how, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
@@ -858,7 +876,7 @@ class TestLossesThatMeetNoMix:
         assert count(caught, "found no mix") == 1
 
     def test_a_model_without_a_mixing_layer(self, how):
-        with pytest.warns(UserWarning, match="found no mix to follow.*MixUp.*pipeline") as caught:
+        with pytest.warns(UserWarning, match="(?s)found no mix to follow.*MixUp.*pipeline") as caught:
             self.fit(build(mix=False), how)
 
         assert count(caught, "found no mix") == 1
@@ -880,26 +898,28 @@ class TestLossesThatMeetNoMix:
         assert self.fit(Student(lambda training: training), how) > 0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_step_stays_alive_after_it(how):
     """No mix, tracer, graph or frame is kept when `fit` returns."""
     kept = []
-    add = _steps.Pass.add
+    add = Record.add
 
     def spy(self, mix, shapes):
         kept.append(weakref.ref(mix.weight))
         add(self, mix, shapes)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_steps.Pass, "add", spy)
+        patch.setattr(Record, "add", spy)
         train(build(how))
     gc.collect()
 
     assert kept
-    assert not _steps._open
+    assert not _running.steps
     if keras.backend.backend() != "tensorflow" or how["run_eagerly"]:  # a compiled TensorFlow model keeps its graph
         assert all(reference() is None for reference in kept)
 
 
+@pytest.mark.slow
 def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
     """Keras warns of a model that holds layers which are not built."""
 
@@ -923,6 +943,7 @@ def test_a_layer_that_only_the_training_step_calls_is_no_lack_of_a_build():
     assert model.mix.built
 
 
+@pytest.mark.slow
 def test_the_layer_adds_nothing_to_the_logs():
     """The metric that ends a step has no result and no name in the logs."""
     assert set(build().fit(X, Y, verbose=0).history) == {"loss", "accuracy"}

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from data import EYE, ROWS
 
 from keras_mixup import CutMix, FMix, GridMix, MixUp, RandomMix
-from keras_mixup.functional import Mix, draw_weights, random, shares
+from keras_mixup.functional import Mix, draw_weights, random_source
 
-ROWS = 8
 X = np.random.default_rng(0).uniform(size=(ROWS, 6, 6, 3)).astype("float32")
-EYE = np.eye(ROWS, dtype="float32")
 NAMES = np.array([f"sample {i}" for i in range(ROWS)])
 NUMBERS = np.arange(ROWS)
 
@@ -35,6 +34,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("third", [NAMES, NUMBERS, NUMBERS.astype("uint8")], ids=["strings", "integers", "bytes"])
 def test_a_third_part_that_is_no_weight_is_refused_at_once(third, place):
@@ -49,7 +49,8 @@ def test_boolean_weights_are_weights(place):
     assert PLACES[place](MixUp(), X, EYE, NUMBERS > 3) is not None
 
 
-def test_the_way_to_pass_other_parts_by():
+@pytest.mark.slow
+def test_other_parts_pass_by_as_the_error_says():
     mixup = MixUp(seed=0)
 
     mixed = dataset(X, EYE, NAMES).batch(4).map(lambda x, y, name: (*mixup(x, y, training=True), name))
@@ -57,6 +58,7 @@ def test_the_way_to_pass_other_parts_by():
     assert [name.decode() for _, _, names in mixed for name in names.numpy()] == NAMES.tolist()
 
 
+@pytest.mark.slow
 class TestOneSample:
     @pytest.mark.parametrize(
         "sample",
@@ -105,13 +107,15 @@ def in_a_function(layer):
     return tf.function(lambda: layer.mix_dataset(dataset(X, EYE).batch(4)).reduce(0, lambda n, _: n + 1))()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", [shards, in_a_function])
-def test_mix_dataset_where_tensorflow_traces(use):
+def test_mix_dataset_is_refused_where_tensorflow_traces(use):
     """Every shard, or call, would repeat the same mixes."""
     with pytest.raises(ValueError, match=r"(?s)would repeat the same mixes.*interleave\(read\)\.batch\(64\)"):
         use(MixUp(seed=0))
 
 
+@pytest.mark.slow
 def test_mixing_after_an_interleave_does_not_repeat():
     files = tf.data.Dataset.range(2).interleave(lambda _: dataset(X, EYE))
     mixed = MixUp(1.0, seed=0).mix_dataset(files.batch(4))
@@ -121,6 +125,7 @@ def test_mixing_after_an_interleave_does_not_repeat():
     assert len(set(draws)) == len(draws) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer", [MixUp(1.0, seed=0), RandomMix([MixUp(), CutMix()], seed=0)], ids=["MixUp", "RandomMix"]
 )
@@ -173,20 +178,20 @@ class TestArrays:
 
     @pytest.mark.parametrize("inputs", [None, ()], ids=str)
     @pytest.mark.parametrize("place", ["call", "call without training", "mix_numpy"])
-    def test_nothing_to_mix(self, place, inputs):
+    def test_inputs_of_nothing_are_refused(self, place, inputs):
         with pytest.raises(ValueError, match=r"(?s)inputs must be an array.*Write `layer\(x\)`"):
             PLACES[place](MixUp(), inputs, EYE)
 
-    def test_labels_inside_the_inputs(self):
+    def test_labels_inside_the_inputs_are_refused(self):
         text = r"dtype int(32|64) in a tuple of 2\. Did you mean `layer\(\*batch\)`, that is `layer\(x, y\)`"
         with pytest.raises(TypeError, match=text):
             MixUp()((X, NUMBERS), training=True)
 
-    def test_arrays_given_to_mix_dataset(self):
+    def test_mix_dataset_refuses_arrays(self):
         with pytest.raises(TypeError, match=r"(?s)Received: tuple.*`mixup\.mix_numpy\(x, y, seed=0\)`"):
             MixUp().mix_dataset((X, EYE))
 
-    def test_dicts_of_tensorflow_datasets(self):
+    def test_dicts_of_tensorflow_datasets_are_refused(self):
         data = tf.data.Dataset.from_tensor_slices({"image": X, "label": NUMBERS}).batch(4)
         text = r"(?s)`dataset\.map\(lambda d: \(d\['image'\], d\['label'\]\)\)`.*`images` and `labels`"
 
@@ -195,13 +200,14 @@ class TestArrays:
         with pytest.raises(TypeError, match=text):
             data.map(lambda sample: MIXUP(sample, training=True))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("layer", [CutMix, FMix, GridMix, MixUp])
     @pytest.mark.parametrize(
         ("place", "shape"),
         [(place, shape) for place in ("call", "mix_numpy") for shape in EMPTY] + [("mix_dataset", EMPTY[0])],
         ids=str,
     )
-    def test_images_without_elements(self, place, shape, layer):
+    def test_images_without_elements_come_out_as_they_are(self, place, shape, layer):
         """Nothing is pasted where there is nothing, and no warning of a division by 0 comes."""
         mixed = PLACES[place](layer(1.0, seed=0), np.zeros(shape, "float32"), EYE)
         x, y = next(iter(mixed)) if isinstance(mixed, tf.data.Dataset) else mixed
@@ -212,6 +218,7 @@ class TestArrays:
         if issubclass(layer, CutMix | FMix | GridMix) and 0 in shape[1:3]:
             np.testing.assert_array_equal(y.max(axis=1), 1)
 
+    @pytest.mark.slow
     def test_named_tuples_stay_named(self):
         Pair = collections.namedtuple("Pair", "image target")
         data = tf.data.Dataset.from_tensor_slices(Pair(X, EYE)).batch(4)
@@ -226,6 +233,7 @@ class TestArrays:
 MIXUP = MixUp(num_classes=ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", ["map", "mix_dataset"])
 def test_batches_of_other_sizes_unknown_beforehand(use):
     spec = (tf.TensorSpec((None, 6, 6, 3)), tf.TensorSpec((None, ROWS)))
@@ -237,12 +245,13 @@ def test_batches_of_other_sizes_unknown_beforehand(use):
         list(mixed)
 
 
-def test_a_layer_made_inside_a_map():
+def test_a_layer_made_inside_a_map_is_refused():
     """Its random state would be lost after the function was traced."""
     with pytest.raises(ValueError, match=r"(?s)`MixUp` was made inside.*`mixup = MixUp\(\.\.\.\)`"):
         dataset(X, EYE).batch(4).map(lambda x, y: MixUp()(x, y, training=True))
 
 
+@pytest.mark.slow
 class TestLength:
     @staticmethod
     def faulty():
@@ -271,17 +280,20 @@ class TestLength:
 
 
 class TestNumbers:
+    @pytest.mark.slow
     @pytest.mark.parametrize("alpha", [1e-46, 1e-40, 1.1e-38])
     def test_an_alpha_that_float32_does_not_hold_is_off_everywhere(self, alpha):
         """Compiled code takes such numbers for 0, NumPy does not: one rule."""
-        draws = [draw_weights(random(0, like=place), (4,), alpha)[0] for place in (EYE, tf.constant(EYE), None)]
-        draws.append(tf.function(lambda: draw_weights(random(0, like=tf.zeros(1)), (4,), alpha)[0], jit_compile=True)())
+        draws = [draw_weights(random_source(0, like=place), (4,), alpha)[0] for place in (EYE, tf.constant(EYE), None)]
+        draws.append(
+            tf.function(lambda: draw_weights(random_source(0, like=tf.zeros(1)), (4,), alpha)[0], jit_compile=True)()
+        )
 
         for weight in draws:
             np.testing.assert_array_equal(np.asarray(weight), 1)
 
     def test_the_smallest_alpha_draws_whole_samples(self):
-        weight, _ = draw_weights(random(0, like=EYE), (1000,), 1.2e-38)
+        weight, _ = draw_weights(random_source(0, like=EYE), (1000,), 1.2e-38)
 
         assert set(weight.tolist()) == {0.0, 1.0}
 
@@ -301,7 +313,7 @@ class TestNumbers:
         np.testing.assert_array_equal(_backend.tensorflow_ops().argsort(tf.constant(ties)), expected)
 
     def test_a_mix_of_nothing_keeps_everything(self):
-        weight, complement = shares(Mix(partner=np.arange(2), keep=np.zeros((2, 0, 3), "bool")))
+        weight, complement = Mix(partner=np.arange(2), keep=np.zeros((2, 0, 3), "bool")).shares
 
         assert weight.tolist() == [1, 1]
         assert complement.tolist() == [0, 0]
@@ -315,6 +327,7 @@ class NoNumber(keras.optimizers.schedules.LearningRateSchedule):
         return {}
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_keras_says_which_data_it_is_for():
     """As the docstring has it: it trains by its own default."""
     assert "`pipeline(sample, training=False)`" in MixUp.__doc__

@@ -1,4 +1,4 @@
-"""Uniform numbers as a pure function of a key: the same on every backend, in every place, compiled or not.
+"""Uniform numbers as a pure function of a key: the same on every backend, in every array library, compiled or not.
 
 The generator is Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 SC 2011), the one that JAX uses. It needs only additions, rotations and exclusive-ors of 32-bit words, so it
@@ -33,7 +33,7 @@ class Random:
     """The random source of one mix: every call of `uniform` gives fresh numbers.
 
     Args:
-        ops: the array operations of the place (`keras_mixup._ops`).
+        ops: the array operations.
         key: two integers (any integer dtype, shape `(2,)`) that stand for this mix alone.
         step: the number of mixes that the layer made before, for schedules; `None` where there is no count.
     """
@@ -93,7 +93,7 @@ def _words(seed):
 
 def check_seed_of_call(seed):
     """An integer, or an integer tensor of shape `()` or `(2,)`."""
-    shape = _arguments.static_shape(seed)
+    shape = _backend.static_shape(seed)
     if isinstance(seed, int) and not isinstance(seed, bool):
         return
     if shape not in ((), (2,)) or not _backend.is_integer(_backend.dtype_of(seed)):
