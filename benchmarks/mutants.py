@@ -278,6 +278,8 @@ def run(mutant, tests, log):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             kill(child)
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM:
+                sys.exit("Ended from outside.")
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
                 return "timeout"
             return "survived" if status == 0 else "killed"
@@ -317,7 +319,7 @@ def table(outcomes):
     lines = ["| file | mutants | tried | killed | timeout | survived | score |", "|---|---|---|---|---|---|---|"]
     for name, tried in sorted(by_file.items()):
         count = collections.Counter(outcome["result"] for _, outcome in tried)
-        score = (count["killed"] + count["timeout"]) / len(tried)
+        score = count["killed"] / len(tried)
         total = number_of_mutants(PACKAGE / name)
         cells = [f"`{name}`", total, len(tried), *(count[kind] for kind in ("killed", "timeout", "survived"))]
         lines.append(f"| {' | '.join(map(str, cells))} | {score:.0%} |")
