@@ -39,6 +39,11 @@ def known_values(x):
     return FRAMEWORK.value_on_host(x)
 
 
+def as_tensor(x, like):
+    """Return an array as a tensor of the Keras backend, on the device of the tensor `like` without waiting for it."""
+    return FRAMEWORK.send(x, like) if isinstance(x, np.ndarray) else keras.ops.convert_to_tensor(x)
+
+
 # Graphs of TensorFlow, which may be traced while Keras runs on any backend
 
 
