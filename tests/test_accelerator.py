@@ -144,3 +144,31 @@ def test_what_looks_at_labels_draws_on_the_device():
     mixed, labels = layer(x, y, training=True)
 
     assert mixed.device.type == labels.device.type == "meta"
+
+
+@pytest.mark.parametrize("way", ["assign", "broadcast"])
+def test_a_state_that_others_wrote_is_read_once(way, monkeypatch):
+    """On an accelerator that can be read, which the CPU stands for: its versions are looked at as those of a GPU."""
+    import torch
+
+    from keras_mixup._backend._current import FRAMEWORK
+
+    with keras.device("cpu"):
+        monkeypatch.setattr(FRAMEWORK, "version", lambda tensor: tensor._version)
+        layer, other = MixUp(seed=0, name="mix"), MixUp(seed=7, name="mix")
+        mixes(other, 1)
+        state, words = layer.seed_generator.state, other.seed_generator.state.value.clone()
+        reads, read = [], FRAMEWORK.words_of
+        monkeypatch.setattr(FRAMEWORK, "words_of", lambda state: reads.append(1) or read(state))
+        mixes(layer)
+        assert not reads
+        if way == "assign":
+            state.assign(words)
+        else:  # as `DistributedDataParallel` does
+            with torch.no_grad():
+                state.value.detach().copy_(words)
+
+        drawn = mixes(layer)
+
+        assert len(reads) == 1
+        np.testing.assert_array_equal(drawn, mixes(other))
