@@ -7,6 +7,9 @@ stream. `keras.random` would give other numbers with XLA than without it on Tens
 streams alike on PyTorch, and not run at all in a foreign `tf.data` graph.
 """
 
+import contextlib
+
+import keras
 import numpy as np
 
 from keras_mixup import _arguments, _backend
@@ -64,7 +67,14 @@ class Random:
             raise _arguments.no_step(
                 f"{type(number).__name__}", "this place (a pipeline, or a call with `seed`)", "`0.2`"
             )
-        return check_scheduled(number, self.ops.from_keras(number(self.step)))
+        with _backend.on_host() if self.ops is _backend.NUMPY else contextlib.nullcontext():
+            scheduled = number(keras.ops.convert_to_tensor(self.step))
+        return check_scheduled(number, self.ops.from_keras(scheduled))
+
+    def on_device(self, like):
+        """The same source once more, which makes its numbers on the device of the tensor `like`."""
+        key = np.concatenate(self.key).astype("int64")
+        return Random(_backend.KERAS, _backend.as_tensor(key, like), self.step)
 
 
 def key_of_replica(ops, key, replica):

@@ -10,6 +10,7 @@ JAX and PyTorch are imported only if Keras runs on them, TensorFlow also if a Te
 """
 
 from keras_mixup._backend._arrays import (
+    as_tensor,
     in_tf_data,
     is_foreign,
     is_graph_tensor,
@@ -27,6 +28,7 @@ from keras_mixup._backend._keras import KERAS
 from keras_mixup._backend._numpy import NUMPY
 from keras_mixup._backend._ops import OPERATIONS, WORD
 from keras_mixup._backend._rows import in_one_pass, shard_count, take_rows
+from keras_mixup._backend._state_on_host import StateOnHost
 from keras_mixup._backend._tf_data import DatasetState, as_written, asserted, with_cardinality_of
 
 # The answers of the framework that Keras runs on, explained in `Framework`
@@ -34,11 +36,13 @@ concrete_value = FRAMEWORK.concrete_value
 framework_state_kept = FRAMEWORK.framework_state_kept
 gradient_functions = FRAMEWORK.gradient_functions
 is_compiling = FRAMEWORK.is_compiling
+on_host = FRAMEWORK.on_host
 outside_of_traces = FRAMEWORK.outside_of_traces
 register_tree = FRAMEWORK.register_tree
 replica = FRAMEWORK.replica
 state_of = FRAMEWORK.state_of
 state_seed = FRAMEWORK.state_seed
+waits = FRAMEWORK.waits
 words_of = FRAMEWORK.words_of
 
 __all__ = [
@@ -47,6 +51,8 @@ __all__ = [
     "OPERATIONS",
     "WORD",
     "DatasetState",
+    "StateOnHost",
+    "as_tensor",
     "as_written",
     "asserted",
     "concrete_value",
@@ -64,6 +70,7 @@ __all__ = [
     "is_tracing_tensorflow",
     "is_tracing_tf_data",
     "known_values",
+    "on_host",
     "ops_for",
     "outside_of_traces",
     "register_tree",
@@ -76,6 +83,7 @@ __all__ = [
     "take_rows",
     "tensorflow_ops",
     "trailing",
+    "waits",
     "widened",
     "with_cardinality_of",
     "words_of",

@@ -54,6 +54,11 @@ def trailing(ops, x, rank):
     return ops.reshape(x, tuple(ops.shape(x)) + (1,) * (rank - len(x.shape)))
 
 
+def as_tensor(x, like):
+    """Return an array as a tensor of the Keras backend, on the device of the tensor `like` without waiting for it."""
+    return FRAMEWORK.send(x, like) if isinstance(x, np.ndarray) else keras.ops.convert_to_tensor(x)
+
+
 # Graphs of TensorFlow, which may be traced while Keras runs on any backend
 
 

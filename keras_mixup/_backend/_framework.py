@@ -68,6 +68,32 @@ class Framework:
         """Return the state of a seed generator as two words of 32 bits, alike on all backends."""
         return (keras.ops.convert_to_numpy(state).astype("int64") & WORD).astype("uint32")
 
+    # A random state that an eager step draws from
+
+    def draws_on_host(self, tensor):
+        """Whether an eager step may draw on the host from a state: nobody records its work, to repeat it later."""
+        return False
+
+    def version(self, tensor):
+        """Return what changes whenever a tensor is written, `None` if it can be read without waiting."""
+        return None
+
+    def has_values(self, tensor):
+        """Whether a tensor can be read at all."""
+        return True
+
+    def send(self, array, like):
+        """Return a NumPy array as a tensor on the device of the tensor `like`, without waiting for it."""
+        return keras.ops.convert_to_tensor(array)
+
+    def waits(self, tensor):
+        """Whether the host would have to wait for an accelerator to read this tensor."""
+        return False
+
+    def on_host(self):
+        """Return a context in which Keras computes in the memory of the CPU, where that is not what it does anyway."""
+        return contextlib.nullcontext()
+
     # Tracing and gradients
 
     def is_compiling(self):

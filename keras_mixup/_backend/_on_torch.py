@@ -3,15 +3,22 @@
 import contextlib
 
 import keras
+import numpy as np
 import torch
 from torch import distributed
 
 from keras_mixup._backend._framework import Framework
 from keras_mixup._backend._ops import WORD
 
+SENT_AT_ONCE = 2**15  # bytes that CUDA takes along with the command to copy them
+
 
 class OnTorch(Framework):
     """PyTorch: words in wider integers, sums in place, and a compiler, gradients and processes of its own."""
+
+    def take_rows(self, x, rows, locality):
+        # `keras.ops.take` looks for negative indices, by four more operations.
+        return keras.ops.convert_to_tensor(x).index_select(0, rows)
 
     # There is next to no arithmetic for uint32: a word lives in the low half of an int64.
 
@@ -40,6 +47,30 @@ class OnTorch(Framework):
 
     def value_on_host(self, x):
         return self.concrete_value(x) if isinstance(x, torch.Tensor) else None
+
+    def draws_on_host(self, tensor):
+        # A CUDA graph would repeat the numbers that were drawn while it was captured.
+        return tensor.device.type != "cuda" or not torch.cuda.is_current_stream_capturing()
+
+    def version(self, tensor):
+        return None if tensor.device.type == "cpu" else tensor._version
+
+    def has_values(self, tensor):
+        return not tensor.is_meta
+
+    def send(self, array, like):
+        if like.device.type not in ("cuda", "meta"):
+            return keras.ops.convert_to_tensor(array)
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if like.device.type == "cuda" and array.nbytes > SENT_AT_ONCE:
+            tensor = tensor.pin_memory()  # from other memory the copy would begin only after all work before it
+        return tensor.to(like.device, non_blocking=True)
+
+    def waits(self, tensor):
+        return isinstance(tensor, torch.Tensor) and tensor.device.type != "cpu"
+
+    def on_host(self):
+        return keras.device("cpu")
 
     def state_seed(self, seed):
         # Seeds are int32: the same 32 bits, read as a signed number.

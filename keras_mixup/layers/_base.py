@@ -11,7 +11,7 @@ from keras_mixup.functional._mix import dominant, gated
 from keras_mixup.layers._argument import Argument, LayerOptions, Number, PairingOrName, revive, serialize
 from keras_mixup.layers._batch import Batch
 from keras_mixup.layers._random_state import RandomState
-from keras_mixup.layers._view import BatchView
+from keras_mixup.layers._view import BatchView, DrawOnDevice
 
 
 class Seed(Argument):
@@ -122,8 +122,17 @@ class MixBase(keras.layers.Layer):
 
     def _draw_on_backend(self, batch, random, labels=lambda: None):
         """The draw as tensors of the Keras backend."""
-        mix = self._draw_gated(batch, random, labels)
-        tensor = keras.ops.convert_to_tensor
+        like = keras.tree.flatten(batch.inputs)[0]
+        try:
+            mix = self._draw_gated(batch, random, labels)
+        except DrawOnDevice:
+            on_device = random.on_device(like)
+            mix = self._draw_gated(batch, on_device, labels)
+            random.draws = on_device.draws
+
+        def tensor(x):
+            return _backend.as_tensor(x, like)
+
         return mix.replace(
             shares=tuple(map(tensor, mix.shares)),
             partners=tuple(map(tensor, mix.partners)),

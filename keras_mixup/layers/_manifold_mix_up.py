@@ -130,15 +130,15 @@ class ManifoldMixUp(HasAlpha, MixBase):
             random = self._random_state.next()
             record.add(self._draw_on_backend(batch, random), batch.shapes())
             _step.warn_if_never_ended(self)
-            record.position = self._position(random)
+            record.position = self._position(random, like=keras.tree.flatten(batch.inputs)[0])
         _check_hidden_rows(record.shapes[0], batch.shapes())
         return only_where(_backend.KERAS, record.position == record.calls, record.mixes[0])
 
-    def _position(self, random):
+    def _position(self, random, like):
         if self._fixed_position is not None:
             return keras.ops.convert_to_tensor(np.array([self._fixed_position], "float32"))
         position = random.ops.floor(random.uniform((1,)) * self.num_positions) + 1
-        return keras.ops.convert_to_tensor(position)
+        return _backend.as_tensor(position, like)
 
     @contextlib.contextmanager
     def mixing_at(self, position):

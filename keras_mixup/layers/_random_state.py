@@ -23,6 +23,7 @@ class RandomState:
         self.generator: Any = None
         self._words = None  # state read from a pickle; moved to the device on first use
         self._lock = threading.Lock()  # threads of a loader take the next state one after another
+        self._on_host = _backend.StateOnHost()
         self.restart(seed)
 
     def restart(self, seed):
@@ -31,7 +32,7 @@ class RandomState:
         self.first_seed = python_random.randint(1, 10**9) if seed is None else seed
         self._of_datasets = _backend.DatasetState(self.first_seed)
         if self.generator is not None:
-            self.generator.state.assign(_backend.state_of([self.first_seed, 0]))
+            self._on_host.write(self.generator.state, np.array([self.first_seed, 0], "uint32"))
 
     def on_device(self):
         """The `SeedGenerator`, made on the device of the backend if it is not there yet."""
@@ -39,8 +40,9 @@ class RandomState:
             if self.generator is None:
                 with _backend.outside_of_traces():
                     generator = keras.random.SeedGenerator(_backend.state_seed(self.first_seed))
+                    self._on_host.keep(generator.state, np.array([self.first_seed, 0], "uint32"))
                     if self._words is not None:
-                        generator.state.assign(_backend.state_of(self._words))
+                        self._on_host.write(generator.state, self._words)
                 self.generator = generator
         return self.generator
 
@@ -60,15 +62,20 @@ class RandomState:
                 f"The random state of layer {name!r} must be two whole numbers from 0 to 4294967295. Received: "
                 f"{words!r:.80}. The file is damaged, or was made by other means than saving the model."
             )
-        self.on_device().state.assign(_backend.state_of(words))
+        self._on_host.write(self.on_device().state, words.astype("uint32"))
 
     def next(self):
         """The random source of the next mix in a model or a loop."""
         replica = _backend.replica()
         alone = replica is None and not _backend.is_compiling()
         with self._lock if alone else contextlib.nullcontext():
-            state = self.generator.next()
-        return _source(state, state[1], replica)
+            words = None if _backend.is_compiling() else self._on_host.read(self.generator.state)
+            if words is None:
+                state = self.generator.next()
+                return _source(state, state[1], replica)
+            self._on_host.write(self.generator.state, words + np.array([0, 1], "uint32"))
+        key = key_of_replica(_backend.NUMPY, words, replica)
+        return Random(_backend.NUMPY, key, _backend.state_of(words)[1])
 
     def next_in_tf_data(self, ops):
         """The random source of the next batch of a plain `tf.data` map."""

@@ -7,6 +7,10 @@ import keras
 from keras_mixup import _backend, pairing
 
 
+class DrawOnDevice(Exception):
+    """Raised if a draw on the host asks for values on an accelerator, for which it would have to wait."""
+
+
 class BatchView:
     """What a mix may be drawn from.
 
@@ -36,13 +40,18 @@ class BatchView:
     @functools.cached_property
     def inputs(self):
         """The inputs `(batch, ...)`, an array or a nest of arrays, as arrays for `ops`."""
-        return keras.tree.map_structure(self.ops.from_keras, self._batch.inputs)
+        return self._readable(self._batch.inputs)
 
     @functools.cached_property
     def labels(self):
         """The labels, class indices as one-hot rows; `None` in a model, where they follow through the loss."""
         labels = self._labels()
-        return None if labels is None else keras.tree.map_structure(self.ops.from_keras, labels)
+        return None if labels is None else self._readable(labels)
+
+    def _readable(self, nest):
+        if self.ops is _backend.NUMPY and any(map(_backend.waits, keras.tree.flatten(nest))):
+            raise DrawOnDevice
+        return keras.tree.map_structure(self.ops.from_keras, nest)
 
     @property
     def partner(self):
