@@ -1,7 +1,10 @@
 """Mixup for Keras 3, right wherever it is put: in the model, in the data pipeline, with any labels."""
 
+from keras_mixup import evaluation as evaluation
 from keras_mixup import functional as functional
 from keras_mixup import loaders as loaders
+from keras_mixup import monitoring as monitoring
+from keras_mixup import schedules as schedules
 from keras_mixup._follow_mix import follow_mix as follow_mix
 from keras_mixup._step import training_step as training_step
 from keras_mixup.layers import CutMix as CutMix
@@ -36,8 +39,11 @@ __all__ = [
     "RandomMix",
     "SameClass",
     "check",
+    "evaluation",
     "follow_mix",
     "functional",
     "loaders",
+    "monitoring",
+    "schedules",
     "training_step",
 ]

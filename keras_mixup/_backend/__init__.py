@@ -33,6 +33,7 @@ from keras_mixup._backend._tf_data import DatasetState, as_written, asserted, wi
 concrete_value = FRAMEWORK.concrete_value
 framework_state_kept = FRAMEWORK.framework_state_kept
 gradient_functions = FRAMEWORK.gradient_functions
+input_gradients = FRAMEWORK.input_gradients
 is_compiling = FRAMEWORK.is_compiling
 outside_of_traces = FRAMEWORK.outside_of_traces
 register_tree = FRAMEWORK.register_tree
@@ -55,6 +56,7 @@ __all__ = [
     "gradient_functions",
     "in_one_pass",
     "in_tf_data",
+    "input_gradients",
     "is_compiling",
     "is_float",
     "is_foreign",

@@ -56,6 +56,15 @@ class OnTorch(Framework):
             return ()
         return torch.autograd.backward.__code__, torch.autograd.grad.__code__
 
+    def input_gradients(self, function):
+        def gradients(*arguments):
+            x, *rest = map(keras.ops.convert_to_tensor, arguments)
+            x = x.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(function(x, *rest), x)
+            return gradient
+
+        return gradients
+
     @contextlib.contextmanager
     def framework_state_kept(self, variables):
         gradients = [(v.value, v.value.grad) for v in variables]
