@@ -479,7 +479,8 @@ def _plan(corruptions, strengths):
         chosen = strengths.get(name, usual)
         if not len(chosen):
             raise ValueError(
-                f"Corruption {name!r} has no strengths. Option: `robustness_report(..., strengths={{{name!r}: [1.0]}})`."
+                f"Corruption {name!r} has no strengths.\n"
+                f"Option: `robustness_report(..., strengths={{{name!r}: [1.0]}})`."
             )
         plan += [(name, function, strength) for strength in chosen]
     return plan
