@@ -204,7 +204,10 @@ def show_robustness(reports: Mapping[str, Any]) -> Any:
     figure, panels = _panels(rows, columns, (2.3 * columns, 2.2 * rows + 0.3), sharey=True)
     for axes, name in zip(panels.flat, names, strict=False):
         for color, report in zip(_colors(reports), reports.values(), strict=True):
-            axes.plot(*_line(report, name), "o-", color=color, markersize=4)
+            strengths, accuracies = _line(report, name)
+            axes.plot(strengths, accuracies, "o-", color=color, markersize=4)
+            if len(strengths) == 1:
+                axes.set_xticks(strengths)
         axes.set(title=name, ylim=(0, 1.03))
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels.flat[len(names) :]:
