@@ -1,6 +1,6 @@
 """Mixup for Keras 3 that stays correct in the model, the input pipeline and loops written by hand."""
 
-from keras_mixup import functional, loaders
+from keras_mixup import evaluation, functional, loaders, monitoring, schedules
 from keras_mixup._follow_mix import follow_mix
 from keras_mixup._step import training_step
 from keras_mixup.layers import CutMix, FMix, GridMix, ManifoldMixUp, MixLayer, MixUp, RandomMix, SaliencyMix
@@ -30,8 +30,11 @@ __all__ = [
     "SameClass",
     "Shuffle",
     "check",
+    "evaluation",
     "follow_mix",
     "functional",
     "loaders",
+    "monitoring",
+    "schedules",
     "training_step",
 ]

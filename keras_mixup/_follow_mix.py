@@ -17,7 +17,7 @@ def follow_mix(
 
     Spread the result into `compile`. Every loss becomes a `MixLoss` and every metric a `MixMetric`; the nest, the names
     in the logs and the values in `evaluate` are those of a plain `compile`. What is wrapped already stays as it is, and
-    so do metrics that take no labels, such as `keras.metrics.Mean`.
+    so do `MixMonitor` and metrics that take no labels, such as `keras.metrics.Mean`.
 
     Wrap by hand what needs an option of its own, `MixLoss(loss, pairwise=False)`, and give it to this function with
     the rest. Leave an output out that does not depend on mixed inputs: compile its loss and metrics plainly.
@@ -54,7 +54,8 @@ def follow_mix(
         return MixLoss(loss, layer=layer, name=_logged_name(loss))
 
     def follow_metric(metric):
-        if metric is None or isinstance(metric, MixMetric) or not _takes_labels(metric):
+        follows = isinstance(metric, MixMetric) or getattr(metric, "follows_mix", False)
+        if metric is None or follows or not _takes_labels(metric):
             return metric
         return MixMetric(metric, layer=layer, name=_logged_name(metric))
 

@@ -37,12 +37,14 @@ class Pairing:
         eligible partners stays unmixed.
         """
         ops, rows = batch.ops, batch.rows
+        if isinstance(rows, int) and rows == 0:
+            return ops.arange(0)
         scores = self.scores(batch.ops, _features(batch))
         own = ops.arange(rows)
         eligible = ops.logical_and(scores > INELIGIBLE, own[:, None] != own[None, :])
         # The greatest of score + Gumbel noise is a draw with the probabilities exp(score).
         noise = -ops.log(-ops.log(batch.random.uniform((rows, rows))))
-        drawn = ops.argmax(ops.where(eligible, scores + noise, scores * 0 + INELIGIBLE), axis=1)
+        drawn = ops.argmax(ops.where(eligible, scores + noise, INELIGIBLE), axis=1)
         return ops.where(ops.any(eligible, axis=1), ops.cast(drawn, _backend.dtype_of(own)), own)
 
     def scores(self, ops: Any, labels: Any) -> Any:
@@ -108,7 +110,7 @@ class Roll(Pairing):
         return draw_partners(batch.random, batch.rows, "roll")
 
     def locality(self, batch):
-        return "roll"
+        return "roll" if type(self).draw is Roll.draw else None
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -128,7 +130,7 @@ class Local(Pairing):
         return draw_partners(batch.random, batch.rows, shards=batch.shards)
 
     def locality(self, batch):
-        return batch.shards if batch.shards > 1 else None
+        return batch.shards if batch.shards > 1 and type(self).draw is Local.draw else None
 
 
 @keras.saving.register_keras_serializable(package="keras_mixup")
@@ -168,9 +170,15 @@ class _ByClass(Pairing):
     same: bool
 
     def scores(self, ops, labels):
-        classes = ops.argmax(labels, axis=1) if labels.shape[1] != 1 else labels[:, 0]
+        if labels.shape[1] == 1:
+            classes = labels[:, 0]
+            known = ops.ones_like(classes) > 0
+        else:
+            classes = ops.argmax(labels, axis=1)
+            known = ops.any(labels != 0, axis=1)  # a row of zeros is of no class
         alike = classes[:, None] == classes[None, :]
         wanted = alike if self.same else ops.logical_not(alike)
+        wanted = ops.logical_and(wanted, ops.logical_and(known[:, None], known[None, :]))
         return ops.where(wanted, 0.0, INELIGIBLE)
 
 

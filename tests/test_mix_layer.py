@@ -190,3 +190,70 @@ def test_members_of_two_and_three_samples_are_drawn_in_turn():
     np.testing.assert_allclose(M.sum(axis=1), 1, atol=1e-6)
     counts = (M > 0).sum(axis=1)
     assert {2, 3} <= set(counts.tolist())
+
+
+class Two(MixLayer):
+    """Blends with the next row."""
+
+    def draw(self, batch):
+        rows = batch.ops.arange(batch.rows)
+        half = batch.ops.ones_like(batch.ops.cast(rows, "float32")) / 2
+        return Mix((half, half), partners=((rows + 1) % batch.rows,))
+
+
+class ThreeWithoutTheThird(MixLayer):
+    """Three samples, of which the third has no share."""
+
+    def draw(self, batch):
+        rows = batch.ops.arange(batch.rows)
+        half = batch.ops.ones_like(batch.ops.cast(rows, "float32")) / 2
+        return Mix((half, half, 0 * half), ((rows + 1) % batch.rows, (rows + 2) % batch.rows))
+
+
+def test_a_sample_without_a_share_leaks_nothing():
+    """Not even a broken one: 0 times NaN is NaN."""
+    broken = IMAGES.copy()
+    broken[3] = np.nan
+    x, _ = ThreeWithoutTheThird(seed=0).mix_numpy(broken, EYE, seed=0)
+
+    assert np.isnan(x).all(axis=(1, 2, 3)).nonzero()[0].tolist() == [2, 3]
+
+
+def test_members_keep_the_partners_that_they_have_brought():
+    """Each row of `RandomMix` has the partner of the member that was drawn for it."""
+    layer = RandomMix([MixUp(1.0), Two()], pairing="roll", seed=0)
+    x, M = layer.mix_numpy(IMAGES, EYE, seed=0)
+
+    np.testing.assert_allclose(x, reference.mixed(M, IMAGES), atol=1e-5)
+    rows, partner = np.arange(ROWS), reference.partners(M)
+    assert set((partner - rows) % ROWS) == {1, ROWS - 1}
+    assert (M[partner == (rows + 1) % ROWS].max(axis=1) == 0.5).all()
+
+
+def test_a_mix_refuses_arguments_that_contradict_each_other():
+    keep, partner = np.ones((2, 3), bool), np.array([1, 0])
+
+    with pytest.raises(TypeError, match="Received: both"):
+        Mix(keep=keep, owner=keep * 1, partner=partner)
+    with pytest.raises(TypeError, match="Received: both"):
+        Mix((np.ones(2), np.zeros(2)), weight=np.ones(2), partner=partner)
+    assert Mix(weight=np.ones(2), partner=partner).replace(weight=np.zeros(2)).shares[1].tolist() == [1, 1]
+
+
+def test_validation_data_have_the_dtypes_of_training_data():
+    """Labels and weights are float32 or wider in both."""
+    for labels, weights in ((EYE.astype("float16"), None), (EYE > 0, np.ones(ROWS, bool))):
+        parts = (IMAGES, labels) if weights is None else (IMAGES, labels, weights)
+        mixed, clean = (MixUp().mix_numpy(*parts, seed=0, training=training) for training in (True, False))
+        assert [part.dtype for part in mixed] == [part.dtype for part in clean]
+
+
+def test_weights_of_elements_may_be_finer_than_the_parts():
+    """Bands along one axis, and a weight for each pixel."""
+    masks = np.random.default_rng(0).uniform(size=IMAGES.shape[:3]).astype("float32")[..., None]
+    weights = np.random.default_rng(1).uniform(size=IMAGES.shape[:3]).astype("float32")
+    _, y, w = CutMix(1.0, axes=(1,)).mix_numpy(IMAGES, masks, weights, seed=0)
+    _, tags = CutMix(1.0, axes=(1,)).mix_numpy(IMAGES, np.tile(EYE[:, None, None], (1, *IMAGES.shape[1:3], 1)), seed=0)
+
+    np.testing.assert_allclose(w, np.einsum("ihwj,jhw->ihw", tags, weights), rtol=1e-5)
+    np.testing.assert_allclose(y[..., 0], np.einsum("ihwj,jhw->ihw", tags, masks[..., 0]), rtol=1e-5)

@@ -8,7 +8,7 @@ import reference
 from data import EYE
 from scipy import stats
 
-from keras_mixup import MixLoss, MixUp, Nearby, OtherClass, SameClass
+from keras_mixup import MixLoss, MixUp, Nearby, OtherClass, Pairing, Roll, SameClass
 
 
 class TestPairing:
@@ -71,3 +71,61 @@ class TestPairing:
             MixUp(pairing="flip")
         with pytest.raises(ValueError, match="bandwidth"):
             Nearby(0.0)
+
+
+class Scored(Pairing):
+    """Pairs by scores that are given."""
+
+    def __init__(self, scores):
+        self.given = np.asarray(scores, "float32")
+
+    def scores(self, ops, labels):
+        return ops.convert_to_tensor(self.given)
+
+
+def partners_by(scores):
+    y = np.eye(len(scores), dtype="float32")
+    return reference.partners(np.asarray(MixUp(1.0, pairing=Scored(scores)).mix_numpy(y, y, seed=0)[1]))
+
+
+def test_partners_are_eligible_whatever_the_scores():
+    """Infinite scores and scores that are no numbers are scores of other rows, or of none."""
+    infinite = np.where(np.arange(6)[:, None] % 2 == np.arange(6) % 2, 0, -np.inf)
+    own = np.full((6, 6), 0.0) + np.diag(np.full(6, np.inf))
+    unknown = np.where(np.arange(6) == 3, np.nan, np.zeros((6, 6)))
+
+    assert (partners_by(infinite) % 2 == np.arange(6) % 2).all()
+    assert (partners_by(own) != np.arange(6)).all()
+    assert (partners_by(unknown) != 3).sum() >= 5
+    assert (partners_by(np.full((6, 6), np.nan)) == np.arange(6)).all()
+
+
+@pytest.mark.parametrize("pairing", [SameClass(), OtherClass()], ids=["same", "other"])
+def test_rows_of_no_class_are_not_paired(pairing):
+    """A void index becomes a row of zeros, which is not class 0."""
+    y = np.array([0, 255, 0, 1, 255, 1])
+    _, mixed = MixUp(1.0, num_classes=2, ignore_class=255, pairing=pairing).mix_numpy(np.eye(6), y, seed=0)
+
+    assert (mixed[[1, 4]] == 0).all()
+    np.testing.assert_allclose(mixed[[0, 2, 3, 5]].sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("pairing", [Nearby(1.0), SameClass()])
+def test_an_empty_batch_has_no_pairs(pairing):
+    x, y = MixUp(pairing=pairing).mix_numpy(np.zeros((0, 3), "float32"), np.zeros((0, 2), "float32"), seed=0)
+
+    assert x.shape == (0, 3)
+    assert y.shape == (0, 2)
+
+
+def test_a_pairing_that_is_derived_from_roll_draws_its_own_partners():
+    """What is known of `Roll` does not hold for another `draw`."""
+
+    class Next(Roll):
+        def draw(self, batch):
+            return (batch.ops.arange(batch.rows) + 1) % batch.rows
+
+    x, M = MixUp(1.0, pairing=Next(), seed=0)(EYE, EYE, training=True)
+
+    assert reference.partners(keras.ops.convert_to_numpy(M)).tolist() == [*range(1, len(EYE)), 0]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(x), keras.ops.convert_to_numpy(M), atol=1e-6)

@@ -35,6 +35,7 @@ from keras_mixup._backend._tf_data import DatasetState, as_written, asserted, wi
 concrete_value = FRAMEWORK.concrete_value
 framework_state_kept = FRAMEWORK.framework_state_kept
 gradient_functions = FRAMEWORK.gradient_functions
+input_gradients = FRAMEWORK.input_gradients
 is_compiling = FRAMEWORK.is_compiling
 on_host = FRAMEWORK.on_host
 outside_of_traces = FRAMEWORK.outside_of_traces
@@ -61,6 +62,7 @@ __all__ = [
     "gradient_functions",
     "in_one_pass",
     "in_tf_data",
+    "input_gradients",
     "is_compiling",
     "is_float",
     "is_foreign",

@@ -108,6 +108,13 @@ class Framework:
         """Return the code of the public functions that compute gradients and may call a rematerialised layer again."""
         return ()
 
+    def input_gradients(self, function):
+        """Return the function of the same arguments that gives the gradients of `function` in the first of them.
+
+        `function` gives one number. Arguments are NumPy arrays; it gets them as tensors.
+        """
+        raise NotImplementedError("Keras needs TensorFlow, JAX or PyTorch to compute gradients.")
+
     def framework_state_kept(self, variables):
         """Return a context that restores the gradients and the random state of a framework that keeps them itself."""
         return contextlib.nullcontext()

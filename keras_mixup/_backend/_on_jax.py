@@ -41,6 +41,12 @@ class OnJax(Framework):
         on_host = all(device.platform == "cpu" for device in x.devices())
         return np.asarray(x) if on_host else None
 
+    def input_gradients(self, function):
+        return jax.jit(jax.grad(function))
+
+    def waits(self, tensor):
+        return isinstance(tensor, jax.core.Tracer)
+
     def outside_of_traces(self):
         return jax.ensure_compile_time_eval()
 

@@ -28,6 +28,16 @@ class OnTensorFlow(Framework):
     def gradient_functions(self):
         return tf.GradientTape.gradient.__code__, tf.gradients.__code__, tf.compat.v1.gradients.__code__
 
+    def input_gradients(self, function):
+        def gradients(x, *rest):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x, *rest)
+            return tape.gradient(value, x)
+
+        compiled = tf.function(gradients, reduce_retracing=True)
+        return lambda *arguments: compiled(*map(tf.convert_to_tensor, arguments))
+
     def replica(self):
         context = tf.distribute.get_replica_context()
         several = context is not None and context.num_replicas_in_sync > 1

@@ -18,7 +18,7 @@ class OnTorch(Framework):
 
     def take_rows(self, x, rows, locality):
         # `keras.ops.take` looks for negative indices, by four more operations.
-        return keras.ops.convert_to_tensor(x).index_select(0, rows)
+        return keras.ops.convert_to_tensor(x).index_select(0, keras.ops.convert_to_tensor(rows))
 
     # There is next to no arithmetic for uint32: a word lives in the low half of an int64.
 
@@ -86,6 +86,15 @@ class OnTorch(Framework):
         if torch.compiler.is_compiling():  # the compiled backward pass calls no layer again
             return ()
         return torch.autograd.backward.__code__, torch.autograd.grad.__code__
+
+    def input_gradients(self, function):
+        def gradients(*arguments):
+            x, *rest = map(keras.ops.convert_to_tensor, arguments)
+            x = x.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(function(x, *rest), x)
+            return gradient
+
+        return gradients
 
     @contextlib.contextmanager
     def framework_state_kept(self, variables):

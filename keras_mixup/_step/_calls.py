@@ -10,9 +10,12 @@ NO_STEP = (
 )
 
 
-def record_of(layer):
+def record_of(layer, *, mixes=False):
     """The record of `layer` in the step that runs, `None` outside steps; on placeholders one that nobody will see."""
-    return _record_in(_running.current().step, layer)
+    step = _running.current().step
+    if mixes:
+        _closed.reopen(step, layer.name)
+    return _record_in(step, layer)
 
 
 def no_step(layer):
@@ -27,6 +30,7 @@ def record_mix(layer, mix, shapes):
     if record is None:
         _running.stray_layers.add(layer)
     else:
+        _closed.reopen(step, layer.name)
         record.add(mix, shapes)
         _warn_if_never_ended(layer, step)
 
@@ -60,7 +64,6 @@ def _record_in(step, layer):
         return None
     if step is _running.PLACEHOLDERS:
         return Record(layer)
-    _closed.reopen(step)
     return _running.open_records(step).of(layer)
 
 

@@ -1,6 +1,7 @@
 """Remember the steps whose metrics were read: a loss that comes later is too late."""
 
 import threading
+import types
 import weakref
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ class ClosedStep(NamedTuple):
 
     model: Any  # weak reference
     code: Any  # of its `train_step`
-    names: str  # of the layers that mixed
+    names: set  # of the layers that mixed
+    at: int  # where its frame stood
 
 
 class _Closed(threading.local):
@@ -30,18 +32,21 @@ def close(frame, names):
     if _closed.steps.keys() - {id(frame)}:
         alive = {id(frame) for frame in _running.frames()}
         _closed.steps = {key: step for key, step in _closed.steps.items() if key in alive}
-    _closed.steps[id(frame)] = ClosedStep(weakref.ref(_running.model_of(frame)), frame.f_code, names)
+    model, before = weakref.ref(_running.model_of(frame)), names_in_closed(frame)
+    _closed.steps[id(frame)] = ClosedStep(model, frame.f_code, before | set(names), frame.f_lasti)
 
 
-def reopen(step):
-    """Forgets that a step was closed: a layer that is called in it begins anew."""
-    _closed.steps.pop(id(step), None)
+def reopen(step, name):
+    """Forgets that the layer of this name mixed before the step was closed: it mixes anew."""
+    closed = _closed.steps.get(id(step))
+    if closed is not None:
+        closed.names.discard(name)
 
 
 def names_in_closed(step):
-    """The names of the layers that mixed in this step before it was closed; `None` if it is open."""
-    closed = _closed.steps.get(id(step))
+    """The names of the layers that mixed in this step before it was closed, and not since; none if it is open."""
+    closed = _closed.steps.get(id(step)) if isinstance(step, types.FrameType) else None
     # Where a frame ended, another one may lie in memory.
     if closed is None or closed.model() is not _running.model_of(step) or closed.code is not step.f_code:
-        return None
-    return closed.names
+        return set()
+    return closed.names if step.f_lasti >= closed.at else set()

@@ -79,6 +79,6 @@ def _close(step, records, record):
     if record is not None and record.mixes:
         mixed.append(record)
     if mixed and _running.model_of(step) is not None:
-        _closed.close(step, _running.names_of(mixed))
+        _closed.close(step, [record.name for record in mixed])
     if not records:
         _running.steps.pop(step, None)

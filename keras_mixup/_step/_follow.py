@@ -41,6 +41,7 @@ def mix_to_follow(follower):
     if not mixed:
         _no_mix.check_mixed_nowhere(follower, step, records)
         return None
+    _no_mix.check_not_late(follower, step)
     record = _only_one(mixed, follower.layer)
     _check_calls(record)
     record.followers.append(follower)

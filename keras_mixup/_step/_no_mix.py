@@ -112,6 +112,12 @@ def _check_not_over(follower, step, records):
     if records.followed_in_blocks:
         names = _running.names_of(records.followed_in_blocks)
         raise RuntimeError(AFTER_BLOCK.format(name=type(follower).__name__, names=names))
+    check_not_late(follower, step)
+
+
+def check_not_late(follower, step):
+    """In a step whose metrics were read, after which only named layers can be followed."""
     late = _closed.names_in_closed(step)
-    if late:
-        raise RuntimeError(LATE.format(name=type(follower).__name__, names=late))
+    if late and follower.layer in (None, *late):
+        names = ", ".join(sorted(map(repr, late)))
+        raise RuntimeError(LATE.format(name=type(follower).__name__, names=names))

@@ -60,7 +60,7 @@ def blend_element_labels(labels: Any, mix: Mix, sample_weight: Any = None) -> tu
         return blend(labels, mix, _backend.widened(_backend.dtype_of(labels))), None
     ops, elements = _backend.ops_for(labels), mix.by_element()
     weight = _backend.trailing(ops, ops.cast(sample_weight, "float32"), len(elements.weight.shape))
-    weight = ops.copy(ops.broadcast_to(weight, ops.shape(elements.weight)))
+    weight = weight * ops.ones_like(elements.weight)  # each may have axes of size 1 that the other has not
     labels, weight = blend_labels(labels, elements, weight)
     return labels, ops.squeeze(weight, -1) if weight.shape[-1] == 1 else weight
 

@@ -50,6 +50,10 @@ class Mix:
         weight: Any = None,
         partner: Any = None,
     ):
+        if keep is not None and owner is not None:
+            raise TypeError("A mix has `keep`, for two samples, or `owner`, for any number. Received: both.")
+        if shares is not None and weight is not None:
+            raise TypeError("A mix has `weight`, for two samples, or all `shares`. Received: both.")
         if partner is not None:
             partners = (partner,)
         if shares is None:
@@ -66,8 +70,10 @@ class Mix:
         self.locality = locality
 
     def replace(self, **parts: Any) -> "Mix":
-        """The same mix with other parts."""
+        """The same mix with other parts. Shares stay as they are unless they, or `weight`, are given."""
         kept = {name: getattr(self, name) for name in PARTS}
+        if "weight" in parts:
+            kept["shares"] = None
         return Mix(**{**kept, **parts})
 
     def with_elements(self, elements):
@@ -125,7 +131,8 @@ def _kept(keep):
 
 def _owned(owner, count):
     ops = _backend.ops_for(owner)
-    return tuple(ops.cast(owner == number, "float32") for number in range(count))
+    others = [ops.cast(owner == number, "float32") for number in range(1, count)]
+    return 1.0 - sum(others), *others  # what no partner owns is the original's
 
 
 def _means(parts):
@@ -160,7 +167,10 @@ def only_where(ops, mixed, mix):
             ops.where(mixed, own, ops.ones_like(own)),
             *(ops.where(mixed, share, ops.zeros_like(share)) for share in others),
         ),
-        partners=tuple(ops.where(mixed, partner, rows) for partner in mix.partners),
+        partners=tuple(
+            ops.where(ops.logical_and(mixed, share > 0), partner, rows)
+            for partner, share in zip(mix.partners, others, strict=True)
+        ),
     )
 
 
@@ -184,14 +194,17 @@ def _swapped(ops, mix):
 
 
 def choose(ops, condition, mix, other):
-    """Row by row one of two mixes, the first where `condition` is true. Partners are those of the mix with more."""
+    """Row by row one of two mixes, the first where `condition` is true. Both have their partners."""
     count = max(len(mix.shares), len(other.shares))
-    most = mix if len(mix.shares) == count else other
-    shares = tuple(
-        ops.where(condition, first, second)
-        for first, second in zip(_padded(ops, mix, count), _padded(ops, other, count), strict=True)
+    pairs = list(zip(_padded(mix.partners, count - 1), _padded(other.partners, count - 1), strict=True))
+    chosen = Mix(
+        tuple(
+            ops.where(condition, first, second)
+            for first, second in zip(_all_shares(ops, mix, count), _all_shares(ops, other, count), strict=True)
+        ),
+        tuple(first if first is second else ops.where(condition, first, second) for first, second in pairs),
+        locality=mix.locality if all(first is second for first, second in pairs) else None,
     )
-    chosen = most.replace(shares=shares, keep=None, owner=None)
     if mix.elements is None and other.elements is None:
         return chosen
     rank = len((other if mix.elements is None else mix).elements.shape)
@@ -203,7 +216,12 @@ def choose(ops, condition, mix, other):
     return chosen.replace(**{"owner" if owned else "keep": elements})
 
 
-def _padded(ops, mix, count):
+def _padded(partners, count):
+    """As many partners; those that are missing have a share of 0."""
+    return (*partners, *(partners[0] for _ in range(count - len(partners))))
+
+
+def _all_shares(ops, mix, count):
     missing = count - len(mix.shares)
     return (*mix.shares, *(ops.zeros_like(mix.weight) for _ in range(missing)))
 

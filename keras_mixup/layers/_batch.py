@@ -91,7 +91,15 @@ class Batch(NamedTuple):
         def cast(x):
             return _backend.ops_for(x).cast(x, dtype) if _backend.is_mixable(_backend.dtype_of(x)) else x
 
-        return self._replace(inputs=keras.tree.map_structure(cast, self.inputs), labels=labels)
+        def widen(x):
+            is_integer = _backend.is_integer(_backend.dtype_of(x))
+            return x if is_integer else _backend.ops_for(x).cast(x, _backend.widened(_backend.dtype_of(x)))
+
+        return self._replace(
+            inputs=keras.tree.map_structure(cast, self.inputs),
+            labels=None if labels is None else keras.tree.map_structure(widen, labels),
+            sample_weight=None if self.sample_weight is None else keras.tree.map_structure(widen, self.sample_weight),
+        )
 
     def repack(self):
         """The batch in the form it came in."""

@@ -116,7 +116,7 @@ class ManifoldMixUp(HasAlpha, MixBase):
         again = _step.mix_to_repeat(self)
         if again is not None:
             return again
-        record = _step.record_of(self)
+        record = _step.record_of(self, mixes=True)
         if record is None:
             raise RuntimeError(
                 f"Layer {self.name!r} mixes a batch at one of several depths, so it must know which calls belong to "

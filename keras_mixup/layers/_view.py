@@ -46,7 +46,7 @@ class BatchView:
     def labels(self):
         """The labels, class indices as one-hot rows; `None` in a model, where they follow through the loss."""
         labels = self._labels()
-        return None if labels is None else self._readable(labels)
+        return None if labels is None or not keras.tree.flatten(labels) else self._readable(labels)
 
     def _readable(self, nest):
         if self.ops is _backend.NUMPY and any(map(_backend.waits, keras.tree.flatten(nest))):

@@ -36,7 +36,7 @@ REQUIRED = {
 # What a module may import of the package: those to the left of it.
 ORDER = ["_backend", "_arguments", "_random", "_step", "pairing", "functional"]
 ORDER += ["_grid", "_follow", "_wrapper", "losses", "metrics", "_follow_mix", "layers"]
-ORDER += ["loaders", "model_check", "plotting"]
+ORDER += ["loaders", "model_check", "schedules", "monitoring", "evaluation", "plotting"]
 
 
 def imported(tree):
@@ -100,12 +100,12 @@ def test_classes_are_registered_under_lasting_names():
 
 LOADING = """
 import sys, keras, numpy as np
-modules = {"tensorflow", "jax", "torch", "grain", "matplotlib.figure"}
+modules = {"tensorflow", "jax", "torch", "grain", "matplotlib.figure", "pandas"}
 for module in modules - {keras.backend.backend()}:  # what Keras loads by itself
     sys.modules.pop(module, None)
 before = set(sys.modules)
 loaded = lambda: print(*sorted(modules & (set(sys.modules) - before)))
-import keras_mixup, keras_mixup.loaders, keras_mixup.plotting
+import keras_mixup, keras_mixup.loaders, keras_mixup.plotting, keras_mixup.evaluation, keras_mixup.monitoring
 loaded()
 keras_mixup.MixUp(num_classes=2).mix_numpy(np.ones((4, 2)), np.array([0, 1, 0, 1]), seed=0)
 loaded()
