@@ -42,7 +42,8 @@ LATE = (
     "`{name}` was called after the metrics of the model were read (`compute_metrics`, `get_metrics_result`, "
     "`evaluate`).\n"
     "That ended the mix of {names} in this step, so the labels cannot follow it.\n"
-    "Call the loss and the metrics first, and read the results last."
+    "Call the loss and the metrics first, and read the results last.\n"
+    "If another layer has mixed since then, name it: `MixLoss(..., layer='name')`."
 )
 NEVER_MET = (
     "`MixLoss` {name!r} found no mix to follow, because no layer mixed in this training step.\n"

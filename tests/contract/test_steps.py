@@ -529,6 +529,42 @@ class TestResultsReadTooEarly:
             self.run(how, read)
 
     @pytest.mark.filterwarnings("ignore:.*no loss followed")
+    def test_a_clean_pass_does_not_make_a_late_loss_early(self, how):
+        def read_and_predict(model):
+            [metric.result() for metric in model.metrics]
+            model(X, training=False)
+
+        with pytest.raises(RuntimeError, match=r"(?s)after the metrics of the model were read.*'mix'.*last"):
+            self.run(how, read_and_predict)
+
+    @pytest.mark.filterwarnings("ignore:.*no loss followed")
+    @pytest.mark.parametrize("named", [False, True])
+    def test_a_late_loss_does_not_take_the_mix_of_another_layer(self, how, named):
+        """After the results, a loss follows a mix that has been made since if it names the layer."""
+
+        class TwoPhases(Own):
+            def __init__(self, say):
+                super().__init__(say)
+                self.second = MixUp(1.0, seed=5, name="second")
+                self.other = MixLoss(self.plain, layer="second" if named else None)
+
+            plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                loss = self.loss(y, y_pred)
+                [metric.result() for metric in self.metrics]
+                return loss + self.other(y, self.head(self.second(x, training=True)))
+
+        model = TwoPhases(lambda training: training)
+        model.compile(keras.optimizers.SGD(0.0), build().loss, **how)
+
+        if named:
+            assert number(model.train_on_batch(X, Y)) > 0
+        else:
+            with pytest.raises(RuntimeError, match=r"(?s)after the metrics of the model were read.*'mix'.*name it"):
+                model.train_on_batch(X, Y)
+
+    @pytest.mark.filterwarnings("ignore:.*no loss followed")
     def test_a_metric_after_the_results_is_refused(self, how):
         metric = MixMetric("accuracy")
 
