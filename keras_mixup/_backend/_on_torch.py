@@ -18,7 +18,8 @@ class OnTorch(Framework):
 
     def take_rows(self, x, rows, locality):
         # `keras.ops.take` looks for negative indices, by four more operations.
-        return keras.ops.convert_to_tensor(x).index_select(0, keras.ops.convert_to_tensor(rows))
+        x, rows = (y if isinstance(y, torch.Tensor) else keras.ops.convert_to_tensor(y) for y in (x, rows))
+        return x.index_select(0, rows)
 
     # There is next to no arithmetic for uint32: a word lives in the low half of an int64.
 

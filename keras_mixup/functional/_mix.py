@@ -150,6 +150,9 @@ def gated(ops, mix, chosen=None):
     rows, mixed = _rows(ops, mix), False
     for partner, share in zip(mix.partners, mix.shares[1:], strict=True):
         mixed = ops.logical_or(mixed, ops.logical_and(partner != rows, share > 0))
+    if len(mix.partners) > 1:  # of several partners each may have no share, and 0 times NaN is NaN
+        pairs = zip(mix.partners, mix.shares[1:], strict=True)
+        mix = mix.replace(partners=tuple(ops.where(share > 0, partner, rows) for partner, share in pairs))
     return only_where(ops, mixed if chosen is None else ops.logical_and(mixed, chosen), mix)
 
 
@@ -167,10 +170,7 @@ def only_where(ops, mixed, mix):
             ops.where(mixed, own, ops.ones_like(own)),
             *(ops.where(mixed, share, ops.zeros_like(share)) for share in others),
         ),
-        partners=tuple(
-            ops.where(ops.logical_and(mixed, share > 0), partner, rows)
-            for partner, share in zip(mix.partners, others, strict=True)
-        ),
+        partners=tuple(ops.where(mixed, partner, rows) for partner in mix.partners),
     )
 
 
