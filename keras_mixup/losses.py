@@ -188,7 +188,7 @@ class MixLoss(Wrapper, keras.losses.Loss):
         """Both label sets, with the wrapped loss's weighting, masking and reduction as over one of them."""
         _check_call_followed(self.loss)
         self._check_scale(case)
-        label_sets, terms, flat = _follow.terms(case), [], False
+        label_sets, terms = _follow.terms(case), []
         values = [self._values(one.labels, one.predictions) for one in label_sets]
         value, flat = values[0]
         if len(value.shape) == 0:

@@ -110,9 +110,7 @@ class MixBase(keras.layers.Layer):
     def _draw_gated(self, batch, random, labels=lambda: None):
         """The draw, with its partners; rows that the gate leaves out are their own partners."""
         view = BatchView(batch, random, pair_by=self.pairing, same_on_batch=self.same_on_batch, labels=labels)
-        mix = self.draw_checked(view)
-        if not mix.partners:
-            mix = view.paired(mix)
+        mix = view.paired(self.draw_checked(view))
         if self.dominant:
             mix = dominant(view.ops, mix)
         if self.probability == 1.0:

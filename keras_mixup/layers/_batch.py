@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from keras_mixup import _backend
-from keras_mixup.functional import Mix, blend, blend_labels, encode_labels
+from keras_mixup.functional import Mix, blend, encode_labels
 from keras_mixup.functional._blend import check_not_masked
 from keras_mixup.functional._labels import check_classes
-from keras_mixup.layers._element_labels import blend_pasted
+from keras_mixup.layers._element_labels import blend_by_element
 
 
 class Role(NamedTuple):
@@ -77,12 +77,7 @@ class Batch(NamedTuple):
         batch = self._replace(inputs=blend(self.inputs, mix, dtype), masks=blend(self.masks, mix))
         if labels is None:
             return batch
-        if mix.elements is not None:
-            labels, weight = blend_pasted(self.labels, labels, mix, self.sample_weight)
-        elif self.sample_weight is None:
-            labels, weight = blend_labels(labels, mix), None
-        else:
-            labels, weight = blend_labels(labels, mix, self.sample_weight)
+        labels, weight = blend_by_element(self.labels, labels, mix, self.sample_weight)
         return batch._replace(labels=labels, sample_weight=weight)
 
     def unmixed(self, labels, dtype):

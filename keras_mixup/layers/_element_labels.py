@@ -6,15 +6,15 @@ from keras_mixup import _backend, _grid
 from keras_mixup.functional import blend_element_labels, blend_labels
 
 
-def blend_pasted(given, labels, mix, sample_weight=None):
-    """Blends the labels of a mix that pastes: each element by its owner where they lie on the grid of the inputs.
+def blend_by_element(given, labels, mix, sample_weight=None):
+    """Blends labels. Where a mix pastes: each element by its owner where they lie on the grid of the inputs.
 
     Labels `(batch,)` and `(batch, classes)` are those of samples, and follow by λ.
 
     Args:
         given: nest of labels as they were given; those of integers are class indices.
         labels: the same nest, encoded.
-        mix: a `Mix` with `keep` or `owner`.
+        mix: a `Mix`.
         sample_weight: `None`, an array, or a nest like the labels.
 
     Returns:
@@ -23,8 +23,7 @@ def blend_pasted(given, labels, mix, sample_weight=None):
     pairs = zip(keras.tree.flatten(given), keras.tree.flatten(labels), strict=True)
     mixes = [_mix_for(*pair, mix) for pair in pairs]
     if all(one.elements is None for one in mixes):
-        mixed = blend_labels(labels, mix, sample_weight)
-        return (mixed, None) if sample_weight is None else mixed
+        return _blend(labels, mix.by_sample(), sample_weight)
     weights = _weight_for_each(labels, sample_weight)
     mixed = [_blend(y, one, weight) for y, one, weight in zip(keras.tree.flatten(labels), mixes, weights, strict=True)]
     labels = keras.tree.pack_sequence_as(labels, [y for y, _ in mixed])
@@ -41,7 +40,7 @@ def _blend(y, mix, weight):
 
 def _mix_for(given, y, mix):
     """The mix as it holds for the elements of labels, or for labels of samples."""
-    if len(y.shape) < 3:
+    if mix.elements is None or len(y.shape) < 3:
         return mix.by_sample()
     parts, labels = tuple(mix.elements.shape), tuple(y.shape)
     encoded = _backend.is_integer(_backend.dtype_of(given)) and len(given.shape) < len(labels)

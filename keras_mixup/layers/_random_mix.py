@@ -132,7 +132,7 @@ class RandomMix(MixLayer):
 
     def draw(self, batch):
         number, bound = batch.random.uniform(batch.shape[:1]), 0.0
-        mix, *others = [_paired(layer.draw_checked(batch), batch) for layer in self.layers]
+        mix, *others = [batch.paired(layer.draw_checked(batch)) for layer in self.layers]
         for probability, other in zip(self._shares(), others, strict=False):
             bound = bound + probability
             mix = choose(batch.ops, number >= bound, other, mix)
@@ -168,8 +168,3 @@ class RandomMix(MixLayer):
     def from_config(cls, config):
         revive = keras.saving.deserialize_keras_object
         return super().from_config({**config, "layers": [revive(layer) for layer in config.get("layers", ())]})
-
-
-def _paired(mix, batch):
-    """A member's mix with the partners of all, unless it has brought its own."""
-    return mix if mix.partners else batch.paired(mix)

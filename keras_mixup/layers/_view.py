@@ -59,7 +59,9 @@ class BatchView:
         return self._pairs[0]
 
     def paired(self, mix):
-        """The mix with the partners that `draw` left out."""
+        """The mix with the partners of the layer's pairing, unless it has brought its own."""
+        if mix.partners:
+            return mix
         partner, locality = self._pairs
         return mix.replace(partners=(partner,) * (len(mix.shares) - 1), locality=locality)
 
